@@ -9,32 +9,23 @@ import sys
 import time
 import tty
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support.bench_tree import OLD_ID, BenchTree
-from tests.support.executions import read_record
-from tests.support.objects import bucket_contents
 from tests.support.running import RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 ADAPTER = Path(__file__).parent.parent / "support" / "serial_adapter.py"
 CONSOLE = b"boot\r\n--- dump ../core.txt\r\nregisters\r\n--- end\r\n--- dump lost\r\nhalf"
 
 
 def test_what_a_serial_console_says_is_stored(
-    cli: RunCommand,
-    tree: BenchTree,
-    s3: S3Client,
-    bucket: str,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, tree: BenchTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tree.root / "b1").mkdir()
     new = ("new", "--offline", "--root", str(tree.root), "--bench-id", "b1")
-    execution_id = cli(*new).ok().out.strip()
+    execution_id = scene.cli(*new).ok().out.strip()
     directory = tree.directory(execution_id)
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
@@ -49,17 +40,17 @@ def test_what_a_serial_console_says_is_stored(
         os.close(theirs)
         os.close(ours)
         assert adapter.wait(30) == 0
-    assert cli("adapter", "check", directory).ok().out.startswith("note: ")
+    assert scene.cli("adapter", "check", directory).ok().out.startswith("note: ")
     finish = ("finish", execution_id, "--result", "pass", "--offline", "--root", str(tree.root))
-    cli(*finish).ok()
+    scene.cli(*finish).ok()
     monkeypatch.chdir(directory)
-    assert cli("adapter", "check", ".").ok().out == ""
+    assert scene.cli("adapter", "check", ".").ok().out == ""
 
-    cli(*tree.arguments).ok()
-    record = read_record(s3, bucket, execution_id)
+    scene.cli(*tree.arguments).ok()
+    record = scene.record(execution_id)
     assert (record["result"], record["artifact_status"]) == ("pass", "complete")
     prefix = f"executions/{execution_id}/"
-    files = bucket_contents(s3, bucket, prefix)
+    files = scene.contents(prefix)
     assert files[f"{prefix}artifacts/custom/core.txt"] == b"registers\n"
     assert files[f"{prefix}logs/bench.log"] == CONSOLE.replace(b"\r", b"") + b"\n"
     assert not [key for key in files if "lost" in key]

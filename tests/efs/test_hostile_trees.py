@@ -6,7 +6,6 @@ import contextlib
 import io
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -23,12 +22,7 @@ from tests.files.flipping import flipping
 from tests.support import faults
 from tests.support.bench_tree import OLD_ID, OTHER_ID, BenchTree
 from tests.support.engine import PART, content
-from tests.support.objects import bucket_contents
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 _TRIES = 300
 _READS = 2000
@@ -58,8 +52,8 @@ def executions(tree: BenchTree) -> list[BenchExecution]:
     return [one for one in list_bench_executions(tree.root) if isinstance(one, BenchExecution)]
 
 
-def stored(s3: S3Client, bucket: str) -> set[bytes]:
-    found = bucket_contents(s3, bucket, "executions/")
+def stored(scene: Scene) -> set[bytes]:
+    found = scene.contents("executions/")
     return {data for key, data in found.items() if "metadata" not in key}
 
 
@@ -138,68 +132,56 @@ class Swap(faults.Fault):
 
 
 def test_the_next_execution_that_becomes_a_link_is_left(
-    cli: RunCommand,
-    tree: BenchTree,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    elsewhere: Path,
+    scene: Scene, tree: BenchTree, elsewhere: Path
 ) -> None:
     tree.write("raw/a", b"honest")
     tree.write("raw/0", b"other", execution_id=OTHER_ID)
     before = files_of(elsewhere)
     swap = Swap(tree.directory(OTHER_ID), elsewhere)
-    recorder.inject(swap, "ListObjectsV2", times=1)
-    result = cli(*tree.arguments, "--retain", "0s")
+    scene.recorder.inject(swap, "ListObjectsV2", times=1)
+    result = scene.cli(*tree.arguments, "--retain", "0s")
     assert result.exit_code == 3
     assert f"cannot read {tree.directory(OTHER_ID)}: not a directory, or a link" in result.err
-    assert stored(s3, bucket) == {b"honest"}
+    assert stored(scene) == {b"honest"}
     assert files_of(elsewhere) == before
 
 
 def test_raw_that_becomes_a_link_before_it_is_cleaned_is_left(
-    cli: RunCommand,
-    tree: BenchTree,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    elsewhere: Path,
+    scene: Scene, tree: BenchTree, elsewhere: Path
 ) -> None:
     large = content(PART + 5)
     tree.write("raw/0", large)
     (elsewhere / "raw" / "0").write_bytes(large)
     before = files_of(elsewhere)
-    recorder.inject(Swap(tree.directory() / "raw", elsewhere / "raw"), "UploadPart", times=1)
-    cli(*tree.arguments, "--retain", "0s")
-    cli(*tree.arguments, "--retain", "0s")
+    scene.recorder.inject(Swap(tree.directory() / "raw", elsewhere / "raw"), "UploadPart", times=1)
+    scene.cli(*tree.arguments, "--retain", "0s")
+    scene.cli(*tree.arguments, "--retain", "0s")
     assert files_of(elsewhere) == before
-    assert stored(s3, bucket) <= {large}
+    assert stored(scene) <= {large}
 
 
 def test_an_execution_that_becomes_a_link_while_it_is_compared_loses_nothing(
-    cli: RunCommand, tree: BenchTree, recorder: Proxy, bucket: str, elsewhere: Path
+    scene: Scene, tree: BenchTree, elsewhere: Path
 ) -> None:
     tree.write("raw/0", b"secret")
     tree.write("temp/0", b"x")
-    cli(*tree.arguments, "--keep").ok()
+    scene.cli(*tree.arguments, "--keep").ok()
     before = files_of(elsewhere)
-    recorder.inject(Swap(tree.directory(), elsewhere), "HeadObject", times=1)
-    cli(*tree.arguments, "--retain", "0s")
+    scene.recorder.inject(Swap(tree.directory(), elsewhere), "HeadObject", times=1)
+    scene.cli(*tree.arguments, "--retain", "0s")
     assert files_of(elsewhere) == before
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root reads what its users may not")
-def test_a_second_name_of_somebody_elses_file_is_not_stored(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    (tmp_path / "secret").write_bytes(b"of root")
-    (tmp_path / "secret").chmod(0o600)
+def test_a_second_name_of_somebody_elses_file_is_not_stored(scene: Scene, tree: BenchTree) -> None:
+    (scene.directory / "secret").write_bytes(b"of root")
+    (scene.directory / "secret").chmod(0o600)
     raw = tree.write("raw/own.txt", b"own").parent
     os.chown(raw / "own.txt", 54321, 54321)
     os.link(raw / "own.txt", raw / "own-2.txt")
-    os.link(tmp_path / "secret", raw / "planted")
+    os.link(scene.directory / "secret", raw / "planted")
     os.chown(raw, 54321, 54321)
     raw.chmod(0o755)
-    failed = cli(*tree.arguments).expect(3)
+    failed = scene.cli(*tree.arguments).expect(3)
     assert "planted: it has another name" in failed.err
-    assert stored(s3, bucket) == {b"own"}
+    assert stored(scene) == {b"own"}

@@ -7,17 +7,13 @@ import shutil
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.support.bench_tree import OLD_ID, BenchTree
-from tests.support.executions import read_record
-from tests.support.objects import list_keys
 from tests.support.running import RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 NO_S3: dict[str, str | None] = {"ORCHESTRATOR_BUCKET": None, "AWS_ENDPOINT_URL": "http://[::1]:1"}
 
@@ -39,18 +35,18 @@ def finish(cli: RunCommand, tree: BenchTree, execution_id: str, result: str) -> 
 
 
 def test_a_week_without_network_is_on_record_as_the_bench_saw_it(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, begun: str
+    scene: Scene, tree: BenchTree, begun: str
 ) -> None:
-    said = finish(cli, tree, begun, "fail").ok()
+    said = finish(scene.cli, tree, begun, "fail").ok()
     assert (said.out, said.err) == ("", f"finished {begun}: fail, 2 files for sync-efs\n")
-    assert finish(cli, tree, begun, "fail").ok().err == said.err
-    assert "nothing was changed" in finish(cli, tree, begun, "pass").expect(6).err
+    assert finish(scene.cli, tree, begun, "fail").ok().err == said.err
+    assert "nothing was changed" in finish(scene.cli, tree, begun, "pass").expect(6).err
     declared = json.loads((tree.directory(begun) / "execution.json").read_text())
-    assert list_keys(s3, bucket) == []
+    assert scene.list_keys() == []
 
     # Logs are not waited for: the bench has said that nothing more comes.
-    cli(*tree.arguments[:-1], "1h").ok()
-    record = read_record(s3, bucket, begun)
+    scene.cli(*tree.arguments[:-1], "1h").ok()
+    record = scene.record(begun)
     assert (record["result"], record["artifact_status"]) == ("fail", "complete")
     assert (record["bench_id"], record["runner_type"]) == ("b1", "onprem")
     assert (record["test_suite"], record["labels"]) == ("smoke", {"a": "b"})
@@ -61,25 +57,25 @@ def test_a_week_without_network_is_on_record_as_the_bench_saw_it(
         "artifacts/traces/deep/trace.pcap",
         "logs/stdout.log",
     ]
-    assert any(key.startswith("history/") for key in list_keys(s3, bucket))
-    cli(*tree.arguments).ok()
-    assert read_record(s3, bucket, begun) == record
+    assert any(key.startswith("history/") for key in scene.list_keys())
+    scene.cli(*tree.arguments).ok()
+    assert scene.record(begun) == record
 
 
 def test_what_was_promised_and_is_missing_makes_the_record_say_so(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, begun: str
+    scene: Scene, tree: BenchTree, begun: str
 ) -> None:
-    finish(cli, tree, begun, "pass").ok()
+    finish(scene.cli, tree, begun, "pass").ok()
     lost = tree.directory(begun) / "raw/deep/trace.pcap"
     lost.unlink()
-    assert "promised by the bench" in cli(*tree.arguments).expect(3).err
-    record = read_record(s3, bucket, begun)
+    assert "promised by the bench" in scene.cli(*tree.arguments).expect(3).err
+    record = scene.record(begun)
     assert (record["result"], record["artifact_status"]) == ("pass", "artifact_error")
     assert [one["path"] for one in record["failures"]] == [str(lost)]
 
     lost.write_bytes(b"more")
-    cli(*tree.arguments).ok()
-    record = read_record(s3, bucket, begun)
+    scene.cli(*tree.arguments).ok()
+    record = scene.record(begun)
     assert (record["artifact_status"], record["failures"]) == ("complete", [])
 
 
@@ -97,47 +93,43 @@ def test_what_was_promised_and_is_missing_makes_the_record_say_so(
     ],
 )
 def test_files_are_stored_whatever_the_bench_says_of_them(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, content: str, why: str
+    scene: Scene, tree: BenchTree, content: str, why: str
 ) -> None:
     tree.write("raw/stdout.log", b"out\n")
     tree.write("execution.json", content.encode())
-    assert f"execution.json is not valid: {why}" in cli(*tree.arguments).expect(3).err
-    record = read_record(s3, bucket, OLD_ID)
+    assert f"execution.json is not valid: {why}" in scene.cli(*tree.arguments).expect(3).err
+    record = scene.record(OLD_ID)
     assert (record["status"], record["artifact_status"]) == ("running", "artifact_error")
-    assert f"executions/{OLD_ID}/logs/stdout.log" in list_keys(s3, bucket)
+    assert f"executions/{OLD_ID}/logs/stdout.log" in scene.list_keys()
     tree.write("execution.json", b'{"result": "pass", "unknown": 1}')
-    cli(*tree.arguments).ok()
-    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "complete"
+    scene.cli(*tree.arguments).ok()
+    assert scene.record(OLD_ID)["artifact_status"] == "complete"
 
 
 def test_a_record_that_says_something_else_than_s3_changes_nothing(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, begun: str
+    scene: Scene, tree: BenchTree, begun: str
 ) -> None:
-    cli("new", "--id", begun, "--suite", "other", "--bench-id", "b1").ok()
-    finish(cli, tree, begun, "pass").ok()
-    assert "exists with other properties" in cli(*tree.arguments).expect(3).err
-    record = read_record(s3, bucket, begun)
+    scene.cli("new", "--id", begun, "--suite", "other", "--bench-id", "b1").ok()
+    finish(scene.cli, tree, begun, "pass").ok()
+    assert "exists with other properties" in scene.cli(*tree.arguments).expect(3).err
+    record = scene.record(begun)
     assert (record["test_suite"], record["status"]) == ("other", "running")
     assert record["artifact_status"] == "artifact_error"
-    assert f"executions/{begun}/logs/stdout.log" in list_keys(s3, bucket)
+    assert f"executions/{begun}/logs/stdout.log" in scene.list_keys()
 
 
 def test_the_benchs_record_goes_with_its_files_and_not_before_s3_has_the_result(
-    cli: RunCommand,
-    tree: BenchTree,
-    bucket: str,
-    begun: str,
-    later: Callable[[timedelta], None],
+    scene: Scene, tree: BenchTree, begun: str, later: Callable[[timedelta], None]
 ) -> None:
-    cli(*tree.arguments).ok()
+    scene.cli(*tree.arguments).ok()
     later(timedelta(days=8))
-    cli(*tree.arguments).ok()
-    cli(*tree.arguments).ok()
+    scene.cli(*tree.arguments).ok()
+    scene.cli(*tree.arguments).ok()
     assert f"b1/{begun}/execution.json" in tree.names()
     assert f"b1/{begun}/raw/stdout.log" not in tree.names()
-    finish(cli, tree, begun, "pass").ok()
+    finish(scene.cli, tree, begun, "pass").ok()
     later(timedelta(days=16))
-    cli(*tree.arguments).ok()
+    scene.cli(*tree.arguments).ok()
     assert tree.names() == {"b1"}
 
 

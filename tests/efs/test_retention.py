@@ -14,7 +14,7 @@ from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions
 from orchestrator_cli.core.efs.unchanged_cache import Remaining, UnchangedCache
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from tests.support.bench_tree import DAY, BenchTree
-from tests.support.running import RunCommand
+from tests.support.scene import Scene
 
 Later = Callable[[timedelta], None]
 
@@ -22,29 +22,29 @@ Later = Callable[[timedelta], None]
 # A copy that keeps times, as of rsync or a backup; and a bench whose clock is ahead.
 @pytest.mark.parametrize("age_seconds", [1000 * DAY, -1000 * DAY])
 def test_a_file_is_kept_for_a_week_from_when_it_appeared(
-    cli: RunCommand, tree: BenchTree, later: Later, bucket: str, age_seconds: float
+    scene: Scene, tree: BenchTree, later: Later, age_seconds: float
 ) -> None:
     tree.write("raw/deep/a.txt", age_seconds=age_seconds)
     tree.age_directories(age_seconds)
     before = tree.names()
-    assert "1 created" in cli(*tree.arguments).ok().err
+    assert "1 created" in scene.cli(*tree.arguments).ok().err
     later(timedelta(days=6))
-    cli(*tree.arguments).ok()
+    scene.cli(*tree.arguments).ok()
     assert tree.names() == before
     later(timedelta(days=8))
-    assert "1 deleted" in cli(*tree.arguments).ok().err
+    assert "1 deleted" in scene.cli(*tree.arguments).ok().err
     assert tree.names() == {"b1"}
 
 
 def test_a_file_that_is_moved_into_place_begins_anew(
-    cli: RunCommand, tree: BenchTree, later: Later, bucket: str
+    scene: Scene, tree: BenchTree, later: Later
 ) -> None:
     aside = tree.write("temp/a.txt", age_seconds=30 * DAY)
     later(timedelta(days=6))
     raw = tree.directory() / "raw"
     raw.mkdir()
     aside.rename(raw / "a.txt")
-    cli(*tree.arguments).ok()
+    scene.cli(*tree.arguments).ok()
     assert (raw / "a.txt").exists()
 
 
@@ -70,24 +70,24 @@ def test_a_file_whose_directory_is_moved_into_place_begins_anew(
 
 @pytest.mark.parametrize("name", ["temp/copied", "temp/deep/copied"])
 def test_what_was_copied_to_temp_is_kept_for_a_week_too(
-    cli: RunCommand, tree: BenchTree, later: Later, bucket: str, name: str
+    scene: Scene, tree: BenchTree, later: Later, name: str
 ) -> None:
     copied = tree.write(name, age_seconds=30 * DAY)
     tree.age_directories(30 * DAY)
-    cli(*tree.arguments).ok()
+    scene.cli(*tree.arguments).ok()
     assert copied.exists()
     later(timedelta(days=8))
-    cli(*tree.arguments).ok()
+    scene.cli(*tree.arguments).ok()
     assert tree.names() == {"b1"}
 
 
 def test_a_dry_run_says_what_is_due_by_the_same_clock(
-    cli: RunCommand, tree: BenchTree, later: Later, bucket: str
+    scene: Scene, tree: BenchTree, later: Later
 ) -> None:
     tree.write("raw/a.txt", age_seconds=30 * DAY)
-    assert "then delete it here" not in cli(*tree.arguments, "--dry-run").ok().out
+    assert "then delete it here" not in scene.cli(*tree.arguments, "--dry-run").ok().out
     later(timedelta(days=8))
-    assert "then delete it here" in cli(*tree.arguments, "--dry-run").ok().out
+    assert "then delete it here" in scene.cli(*tree.arguments, "--dry-run").ok().out
 
 
 @pytest.mark.parametrize(("is_finished", "looked"), [(True, [0, 61]), (False, [0, 6, 59, 66])])

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -20,23 +20,12 @@ from orchestrator_cli.core.files.directory import Directory
 from tests.support import faults
 from tests.support.bench_tree import DAY, OLD_ID, OTHER_ID, BenchTree
 from tests.support.engine import PART, content, impatient
-from tests.support.executions import put_file, read_record
 from tests.support.forkserver import ForkServer
-from tests.support.objects import bucket_contents, list_keys
-from tests.support.proxy import Proxy
-from tests.support.running import Processes, RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.running import Processes
+from tests.support.scene import Scene
 
 Later = Callable[[timedelta], None]
 PREFIX = f"executions/{OLD_ID}/"
-
-
-def stored(s3: S3Client, bucket: str, execution_id: str = OLD_ID) -> dict[str, bytes]:
-    prefix = f"executions/{execution_id}/"
-    found = bucket_contents(s3, bucket, prefix)
-    return {key.removeprefix(prefix): data for key, data in found.items() if "metadata" not in key}
 
 
 def outcomes(lines: list[Any]) -> dict[str, str]:
@@ -46,110 +35,96 @@ def outcomes(lines: list[Any]) -> dict[str, str]:
 # --- storing -----------------------------------------------------------------------------
 
 
-def test_everything_goes_where_upload_would_put_it(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
-) -> None:
+def test_everything_goes_where_upload_would_put_it(scene: Scene, tree: BenchTree) -> None:
     large = content(PART + 5)
     tree.write("raw/stdout.log", b"out")
     tree.write("raw/shot.png", b"png")
     tree.write("raw/deep/er/large.bin", large)
     tree.write("raw/results.json", b"{}", execution_id=OTHER_ID, bench_id="b2")
     tree.write("temp/scratch", b"never")
-    result = cli(*tree.arguments).ok()
-    assert stored(s3, bucket) == {
+    result = scene.cli(*tree.arguments).ok()
+    assert scene.files(OLD_ID) == {
         "logs/stdout.log": b"out",
         "artifacts/screenshots/shot.png": b"png",
         "artifacts/custom/deep/er/large.bin": large,
     }
-    assert stored(s3, bucket, OTHER_ID) == {"artifacts/results.json": b"{}"}
+    assert scene.files(OTHER_ID) == {"artifacts/results.json": b"{}"}
     assert result.out == ""
     assert "synced 2 executions: 4 created" in result.err
-    record = read_record(s3, bucket, OTHER_ID)
+    record = scene.record(OTHER_ID)
     assert (record["bench_id"], record["runner_type"]) == ("b2", "onprem")
     assert (record["status"], record["result"]) == ("running", None)
     assert record["started_at"].startswith("2023-")
     assert "b1/" + OLD_ID + "/temp/scratch" in tree.names()
 
 
-def test_a_known_execution_keeps_its_record(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
-) -> None:
-    cli("new", "--id", OLD_ID, "--suite", "smoke", "--bench-id", "b1").ok()
-    before = read_record(s3, bucket, OLD_ID)
+def test_a_known_execution_keeps_its_record(scene: Scene, tree: BenchTree) -> None:
+    scene.cli("new", "--id", OLD_ID, "--suite", "smoke", "--bench-id", "b1").ok()
+    before = scene.record(OLD_ID)
     tree.write("raw/a.txt")
-    cli(*tree.arguments).ok()
-    assert read_record(s3, bucket, OLD_ID) == before
+    scene.cli(*tree.arguments).ok()
+    assert scene.record(OLD_ID) == before
 
 
-def test_a_finished_execution_gets_a_longer_manifest(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
-) -> None:
-    cli("new", "--id", OLD_ID, "--runner-type", "onprem").ok()
-    cli("finish", OLD_ID, "--result", "pass").ok()
+def test_a_finished_execution_gets_a_longer_manifest(scene: Scene, tree: BenchTree) -> None:
+    scene.cli("new", "--id", OLD_ID, "--runner-type", "onprem").ok()
+    scene.cli("finish", OLD_ID, "--result", "pass").ok()
     tree.write("raw/a.txt", b"late")
-    cli(*tree.arguments).ok()
-    record = read_record(s3, bucket, OLD_ID)
+    scene.cli(*tree.arguments).ok()
+    record = scene.record(OLD_ID)
     assert [item["path"] for item in record["artifacts"]] == ["artifacts/custom/a.txt"]
     assert record["artifact_status"] == "complete"
 
 
-def test_only_the_named_bench_or_execution_is_synced(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
-) -> None:
+def test_only_the_named_bench_or_execution_is_synced(scene: Scene, tree: BenchTree) -> None:
     for bench in ("b1", "b2"):
         for execution_id in (OLD_ID[:-1] + bench[1], OTHER_ID[:-1] + "7" + ""):
             tree.write("raw/a.txt", execution_id=execution_id, bench_id=bench)
-    cli(*tree.arguments, "--bench", "b2", "--execution", OLD_ID[:-1] + "2").ok()
-    assert list_keys(s3, bucket) == [
+    scene.cli(*tree.arguments, "--bench", "b2", "--execution", OLD_ID[:-1] + "2").ok()
+    assert scene.list_keys() == [
         f"executions/{OLD_ID[:-1]}2/artifacts/custom/a.txt",
         f"executions/{OLD_ID[:-1]}2/metadata.json",
     ]
-    assert cli(*tree.arguments, "--execution", "nonsense").expect(2).out == ""
+    assert scene.cli(*tree.arguments, "--execution", "nonsense").expect(2).out == ""
 
 
-def test_what_settles_is_left_for_later(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
-) -> None:
+def test_what_settles_is_left_for_later(scene: Scene, tree: BenchTree) -> None:
     tree.write("raw/a.txt")
-    result = cli("sync-efs", "--root", tree.root, "--settle", "1h", "--json").ok()
+    result = scene.cli("sync-efs", "--root", tree.root, "--settle", "1h", "--json").ok()
     lines = result.json_lines()
     assert outcomes(lines) == {"a.txt": "settling"}
     assert lines[-1]["pass"]["settling"] == 1
-    assert list_keys(s3, bucket) == []
+    assert scene.list_keys() == []
 
 
-def test_a_clock_ahead_does_not_keep_a_file_forever(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
-) -> None:
+def test_a_clock_ahead_does_not_keep_a_file_forever(scene: Scene, tree: BenchTree) -> None:
     tree.write("raw/a.txt", age_seconds=-30 * DAY)
-    cli(*tree.arguments).ok()
-    assert stored(s3, bucket) == {"artifacts/custom/a.txt": b"x"}
+    scene.cli(*tree.arguments).ok()
+    assert scene.files(OLD_ID) == {"artifacts/custom/a.txt": b"x"}
 
 
-def test_a_second_sync_asks_for_no_file(
-    cli: RunCommand, tree: BenchTree, recorder: Proxy, bucket: str
-) -> None:
+def test_a_second_sync_asks_for_no_file(scene: Scene, tree: BenchTree) -> None:
     for number in range(40):
         tree.write(f"raw/{number}.txt", b"%d" % number)
     time.sleep(1.1)  # S3 tells whole seconds, and what is no younger than its file is compared
-    cli(*tree.arguments).ok()
-    recorder.clear()
-    result = cli(*tree.arguments).ok()
+    scene.cli(*tree.arguments).ok()
+    scene.recorder.clear()
+    result = scene.cli(*tree.arguments).ok()
     assert "0 created, 40 stored before" in result.err
-    assert [one.operation for one in recorder.calls()] == ["ListObjectsV2", "GetObject"]
+    assert [one.operation for one in scene.recorder.calls()] == ["ListObjectsV2", "GetObject"]
 
 
 def test_strangers_are_reported_and_never_touched(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, tmp_path: Path, later: Later
+    scene: Scene, tree: BenchTree, later: Later
 ) -> None:
     later(timedelta(days=9))
-    secret = tmp_path / "secret"
+    secret = scene.directory / "secret"
     secret.write_text("secret")
     tree.write("raw/a.txt")
     place = tree.directory()
     (place / "raw/link").symlink_to(secret)
     (place / "raw/inner").symlink_to("a.txt")
-    (place / "raw/dirlink").symlink_to(tmp_path)
+    (place / "raw/dirlink").symlink_to(scene.directory)
     os.mkfifo(place / "raw/fifo")
     (place / "notes").write_text("?")
     (tree.root / "b1/not-a-ulid").mkdir()
@@ -164,7 +139,7 @@ def test_strangers_are_reported_and_never_touched(
         server.bind("sock")
         os.chdir(here)
     before = tree.names() - {f"b1/{OLD_ID}/raw/a.txt"}
-    result = cli(*tree.arguments, "--json").ok()
+    result = scene.cli(*tree.arguments, "--json").ok()
     found = outcomes(result.json_lines())
     assert found.pop("a.txt") in ("created", "deleted")
     assert found.pop(OTHER_ID) == "skipped"
@@ -183,29 +158,27 @@ def test_strangers_are_reported_and_never_touched(
         "skipped",
     )
     assert tree.names() == before
-    assert stored(s3, bucket) == {"artifacts/custom/a.txt": b"x"}
+    assert scene.files(OLD_ID) == {"artifacts/custom/a.txt": b"x"}
     for name in found:
         assert f"{name}: " in result.err
 
 
-def test_dry_run_changes_nothing(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, later: Later
-) -> None:
+def test_dry_run_changes_nothing(scene: Scene, tree: BenchTree, later: Later) -> None:
     later(timedelta(days=9))
     tree.write("raw/old.txt")
     tree.write("raw/new.txt", age_seconds=-9 * DAY)
     before = tree.names()
-    result = cli(*tree.arguments, "--dry-run").ok()
+    result = scene.cli(*tree.arguments, "--dry-run").ok()
     assert sorted(result.out.splitlines()) == [
         f"{tree.directory()}/raw/new.txt -> {PREFIX}artifacts/custom/new.txt",
         f"{tree.directory()}/raw/old.txt -> {PREFIX}artifacts/custom/old.txt, then delete it here",
     ]
-    assert (list_keys(s3, bucket), tree.names()) == ([], before)
+    assert (scene.list_keys(), tree.names()) == ([], before)
 
 
-def test_no_mount_is_told(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
-    result = cli("sync-efs", "--root", tmp_path / "nowhere").expect(4)
-    assert f"cannot read {tmp_path / 'nowhere'}" in result.err
+def test_no_mount_is_told(scene: Scene) -> None:
+    result = scene.cli("sync-efs", "--root", scene.directory / "nowhere").expect(4)
+    assert f"cannot read {scene.directory / 'nowhere'}" in result.err
     assert result.out == ""
 
 
@@ -213,77 +186,71 @@ def test_no_mount_is_told(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
 
 
 def test_old_stored_files_go_and_then_their_directories(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, later: Later
+    scene: Scene, tree: BenchTree, later: Later
 ) -> None:
     later(timedelta(days=8))
     tree.write("raw/deep/a.txt", b"a")
     tree.write("raw/b.txt", content(PART + 5))
     tree.write("temp/deep/c")
-    result = cli(*tree.arguments, "--json").ok()
-    assert list(stored(s3, bucket)) == ["artifacts/custom/b.txt", "artifacts/custom/deep/a.txt"]
+    result = scene.cli(*tree.arguments, "--json").ok()
+    assert list(scene.files(OLD_ID)) == ["artifacts/custom/b.txt", "artifacts/custom/deep/a.txt"]
     assert tree.names() == {"b1"}
     assert result.json_lines()[-1]["pass"]["deleted"] == 2
     assert result.json_lines()[-1]["pass"]["deleted_bytes"] == PART + 6
 
 
-def test_young_files_stay_until_their_time(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, later: Later
-) -> None:
+def test_young_files_stay_until_their_time(scene: Scene, tree: BenchTree, later: Later) -> None:
     later(timedelta(days=8))
     young = tree.write("raw/young.txt", b"y", age_seconds=-2 * DAY)
     tree.write("raw/old.txt", b"o")
     tree.write("temp/c")
-    cli(*tree.arguments).ok()
+    scene.cli(*tree.arguments).ok()
     left = {f"b1/{OLD_ID}/{name}" for name in ("raw", "raw/young.txt", "temp", "temp/c")}
     assert tree.names() == {"b1", f"b1/{OLD_ID}"} | left
-    assert "1 deleted" in cli(*tree.arguments, "--retain", "5d").ok().err
+    assert "1 deleted" in scene.cli(*tree.arguments, "--retain", "5d").ok().err
     assert not young.exists()
 
 
 def test_what_is_young_in_temp_keeps_the_execution(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, later: Later
+    scene: Scene, tree: BenchTree, later: Later
 ) -> None:
     later(timedelta(days=8))
     tree.write("raw/a.txt")
     tree.write("temp/c", age_seconds=-2 * DAY)
-    cli(*tree.arguments).ok()
+    scene.cli(*tree.arguments).ok()
     assert {f"b1/{OLD_ID}/raw", f"b1/{OLD_ID}/temp/c"} <= tree.names()
     assert not tree.directory().joinpath("raw/a.txt").exists()
 
 
-def test_keep_deletes_nothing(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, later: Later
-) -> None:
+def test_keep_deletes_nothing(scene: Scene, tree: BenchTree, later: Later) -> None:
     later(timedelta(days=80))
     tree.write("raw/a.txt")
     before = tree.names()
-    cli(*tree.arguments, "--keep").ok()
+    scene.cli(*tree.arguments, "--keep").ok()
     assert tree.names() == before
-    assert stored(s3, bucket) == {"artifacts/custom/a.txt": b"x"}
+    assert scene.files(OLD_ID) == {"artifacts/custom/a.txt": b"x"}
 
 
 def test_other_content_in_s3_keeps_the_local_file(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, later: Later
+    scene: Scene, tree: BenchTree, later: Later
 ) -> None:
     later(timedelta(days=8))
     tree.write("raw/a.txt", b"mine")
-    put_file(s3, bucket, OLD_ID, "artifacts/custom/a.txt", b"them")
-    result = cli(*tree.arguments).expect(6)
+    scene.put_file(OLD_ID, "artifacts/custom/a.txt", b"them")
+    result = scene.cli(*tree.arguments).expect(6)
     assert "a.txt" in result.err
     assert f"b1/{OLD_ID}/raw/a.txt" in tree.names()
-    assert stored(s3, bucket) == {"artifacts/custom/a.txt": b"them"}
+    assert scene.files(OLD_ID) == {"artifacts/custom/a.txt": b"them"}
 
 
-def test_same_size_and_younger_in_s3_is_no_proof(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
-) -> None:
+def test_same_size_and_younger_in_s3_is_no_proof(scene: Scene, tree: BenchTree) -> None:
     """Size and time let a file rest; to delete it, its bytes are compared."""
     path = tree.write("raw/a.txt", b"mine")
     time.sleep(1.1)  # S3 tells whole seconds
-    put_file(s3, bucket, OLD_ID, "artifacts/custom/a.txt", b"them")
-    assert "1 stored before" in cli(*tree.arguments).ok().err
-    cli(*tree.arguments, "--retain", "1ms").expect(6)
-    record = read_record(s3, bucket, OLD_ID)
+    scene.put_file(OLD_ID, "artifacts/custom/a.txt", b"them")
+    assert "1 stored before" in scene.cli(*tree.arguments).ok().err
+    scene.cli(*tree.arguments, "--retain", "1ms").expect(6)
+    record = scene.record(OLD_ID)
     assert record["artifact_status"] == "artifact_error"
     assert [one["path"] for one in record["failures"]] == ["artifacts/custom/a.txt"]
     assert path.read_bytes() == b"mine"
@@ -301,12 +268,7 @@ class Grow(faults.Fault):
 
 
 def test_a_stored_file_that_cannot_be_deleted_is_no_lost_file(
-    cli: RunCommand,
-    tree: BenchTree,
-    s3: S3Client,
-    bucket: str,
-    later: Later,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, tree: BenchTree, later: Later, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def refuse(*_: object, expected: object) -> None:
         raise PermissionError(errno.EACCES, "Permission denied")
@@ -315,32 +277,32 @@ def test_a_stored_file_that_cannot_be_deleted_is_no_lost_file(
     tree.write("raw/a.txt")
     with monkeypatch.context() as patch:
         patch.setattr(Directory, "remove_file", refuse)
-        result = cli(*tree.arguments, "--json").expect(3)
+        result = scene.cli(*tree.arguments, "--json").expect(3)
     assert "1 file is stored and could not be deleted here" in result.err
     assert "not stored" not in result.err
     *lines, totals = result.json_lines()
     assert outcomes(lines[-1:]) == {"a.txt": "not-deleted"}
     assert (totals["pass"]["undeleted"], totals["pass"]["failed"]) == (1, 0)
-    assert read_record(s3, bucket, OLD_ID)["failures"] == []
-    cli(*tree.arguments).ok()
+    assert scene.record(OLD_ID)["failures"] == []
+    scene.cli(*tree.arguments).ok()
     assert tree.names() == {"b1"}
 
 
 def test_a_file_that_grows_while_it_is_compared_stays(
-    cli: RunCommand, tree: BenchTree, recorder: Proxy, s3: S3Client, bucket: str, later: Later
+    scene: Scene, tree: BenchTree, later: Later
 ) -> None:
     later(timedelta(days=8))
     path = tree.write("raw/a.txt", b"first")
     time.sleep(1.1)  # so that the look-up below is the one before the deletion
-    cli(*tree.arguments, "--keep").ok()
-    recorder.inject(Grow(path), "HeadObject", times=1)
-    cli(*tree.arguments)
+    scene.cli(*tree.arguments, "--keep").ok()
+    scene.recorder.inject(Grow(path), "HeadObject", times=1)
+    scene.cli(*tree.arguments)
     assert path.read_bytes() == b"firstmore"
-    assert stored(s3, bucket) == {"artifacts/custom/a.txt": b"first"}
+    assert scene.files(OLD_ID) == {"artifacts/custom/a.txt": b"first"}
 
 
 def test_a_file_that_is_gone_meanwhile_is_no_failure(
-    cli: RunCommand, tree: BenchTree, recorder: Proxy, bucket: str, later: Later
+    scene: Scene, tree: BenchTree, later: Later
 ) -> None:
     """Another host syncs the same tree."""
     later(timedelta(days=8))
@@ -351,8 +313,8 @@ def test_a_file_that_is_gone_meanwhile_is_no_failure(
             for path in paths:
                 path.unlink(missing_ok=True)
 
-    recorder.inject(Vanish(), "ListObjectsV2", times=1)
-    cli(*tree.arguments).ok()
+    scene.recorder.inject(Vanish(), "ListObjectsV2", times=1)
+    scene.cli(*tree.arguments).ok()
     assert read_nothing(tree)
 
 
@@ -364,74 +326,57 @@ def read_nothing(tree: BenchTree) -> bool:
 
 
 def test_a_failure_marks_the_execution_until_it_is_mended(
-    cli: RunCommand,
-    tree: BenchTree,
-    s3: S3Client,
-    bucket: str,
-    monkeypatch: pytest.MonkeyPatch,
-    later: Later,
+    scene: Scene, tree: BenchTree, monkeypatch: pytest.MonkeyPatch, later: Later
 ) -> None:
     later(timedelta(days=8))
     impatient(monkeypatch)
     bad = tree.write("raw/bad\x01name.txt")
-    result = cli(*tree.arguments).expect(3)
+    result = scene.cli(*tree.arguments).expect(3)
     assert "1 failed; what is not stored stays where it is" in result.err
-    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "artifact_error"
+    assert scene.record(OLD_ID)["artifact_status"] == "artifact_error"
     good = tree.write("raw/good.txt")
-    cli(*tree.arguments).expect(3)
-    record = read_record(s3, bucket, OLD_ID)
+    scene.cli(*tree.arguments).expect(3)
+    record = scene.record(OLD_ID)
     assert record["artifact_status"] == "artifact_error"
     (failure,) = record["failures"]
     assert "bad" in failure["path"]
     assert bad.exists()
     assert not good.exists()
     bad.rename(bad.with_name("badname.txt"))
-    cli(*tree.arguments).ok()
-    record = read_record(s3, bucket, OLD_ID)
+    scene.cli(*tree.arguments).ok()
+    record = scene.record(OLD_ID)
     assert (record["artifact_status"], record["failures"]) == ("pending", [])
-    assert set(stored(s3, bucket)) == {"artifacts/custom/good.txt", "artifacts/custom/badname.txt"}
+    assert set(scene.files(OLD_ID)) == {"artifacts/custom/good.txt", "artifacts/custom/badname.txt"}
 
 
 def test_a_damaged_answer_is_tried_again(
-    cli: RunCommand,
-    tree: BenchTree,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, tree: BenchTree, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)
     tree.write("raw/a.txt", b"data")
-    recorder.inject(faults.internal_error(), "PutObject", times=2)
-    cli(*tree.arguments).ok()
-    assert stored(s3, bucket) == {"artifacts/custom/a.txt": b"data"}
+    scene.recorder.inject(faults.internal_error(), "PutObject", times=2)
+    scene.cli(*tree.arguments).ok()
+    assert scene.files(OLD_ID) == {"artifacts/custom/a.txt": b"data"}
 
 
-def test_a_broken_record_does_not_stop_the_others(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
-) -> None:
+def test_a_broken_record_does_not_stop_the_others(scene: Scene, tree: BenchTree) -> None:
     tree.write("raw/a.txt")
     tree.write("raw/a.txt", execution_id=OTHER_ID)
-    s3.put_object(Bucket=bucket, Key=PREFIX + "metadata.json", Body=b"broken")
-    result = cli(*tree.arguments).expect(3)
+    scene.s3.put_object(Bucket=scene.bucket, Key=PREFIX + "metadata.json", Body=b"broken")
+    result = scene.cli(*tree.arguments).expect(3)
     assert OLD_ID in result.err
-    assert stored(s3, bucket, OTHER_ID) == {"artifacts/custom/a.txt": b"x"}
+    assert scene.files(OTHER_ID) == {"artifacts/custom/a.txt": b"x"}
 
 
 def test_s3_that_is_away_deletes_nothing(
-    cli: RunCommand,
-    tree: BenchTree,
-    recorder: Proxy,
-    bucket: str,
-    monkeypatch: pytest.MonkeyPatch,
-    later: Later,
+    scene: Scene, tree: BenchTree, monkeypatch: pytest.MonkeyPatch, later: Later
 ) -> None:
     later(timedelta(days=8))
     impatient(monkeypatch)
     tree.write("raw/a.txt")
     before = tree.names()
-    recorder.inject(faults.internal_error(), times=None)
-    cli(*tree.arguments).expect(9)
+    scene.recorder.inject(faults.internal_error(), times=None)
+    scene.cli(*tree.arguments).expect(9)
     assert tree.names() == before
 
 
@@ -439,109 +384,102 @@ def test_s3_that_is_away_deletes_nothing(
 
 
 def test_a_finished_execution_is_complete_once_its_tree_is_stored(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+    scene: Scene, tree: BenchTree
 ) -> None:
     tree.write("raw/bench.log", b"all of it")
-    cli("new", "--id", OLD_ID, "--runner-type", "onprem", "--bench-id", "b1").ok()
-    cli("finish", OLD_ID, "--result", "pass").ok()
-    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "pending"
-    cli(*tree.arguments).ok()
-    record = read_record(s3, bucket, OLD_ID)
+    scene.cli("new", "--id", OLD_ID, "--runner-type", "onprem", "--bench-id", "b1").ok()
+    scene.cli("finish", OLD_ID, "--result", "pass").ok()
+    assert scene.record(OLD_ID)["artifact_status"] == "pending"
+    scene.cli(*tree.arguments).ok()
+    record = scene.record(OLD_ID)
     assert (record["artifact_status"], record["artifact_count"]) == ("complete", 1)
-    (line,) = bucket_contents(s3, bucket, "history/").values()
+    (line,) = scene.contents("history/").values()
     assert json.loads(line)["artifact_status"] == "complete"
 
 
 @pytest.mark.parametrize("declared", ["--runner-type=onprem", "--bench-id=b1"])
 def test_what_comes_after_all_was_stored_makes_it_incomplete_before_it_is_sent(
-    declared: str,
-    cli: RunCommand,
-    tree: BenchTree,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
+    scene: Scene, declared: str, tree: BenchTree
 ) -> None:
     """Whatever kills a pass then, the record never promised what it has not stored."""
     tree.write("raw/early.txt", b"early")
-    cli("new", "--id", OLD_ID, declared).ok()
-    cli("finish", OLD_ID, "--result", "pass").ok()
-    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "pending"
-    cli(*tree.arguments).ok()
-    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "complete"
+    scene.cli("new", "--id", OLD_ID, declared).ok()
+    scene.cli("finish", OLD_ID, "--result", "pass").ok()
+    assert scene.record(OLD_ID)["artifact_status"] == "pending"
+    scene.cli(*tree.arguments).ok()
+    assert scene.record(OLD_ID)["artifact_status"] == "complete"
     seen = []
 
     class Witness(faults.Fault):
         def request_head(self, waiting: faults.Waiting) -> None:
-            seen.append(read_record(s3, bucket, OLD_ID)["artifact_status"])
+            seen.append(scene.record(OLD_ID)["artifact_status"])
 
     tree.write("raw/one.txt", b"one")
     tree.write("raw/two.bin", bytes(6 * 1024 * 1024))
-    recorder.inject(Witness(), "PutObject", key="/artifacts/", times=None)
-    cli(*tree.arguments).ok()
+    scene.recorder.inject(Witness(), "PutObject", key="/artifacts/", times=None)
+    scene.cli(*tree.arguments).ok()
     assert set(seen) == {"pending"}
-    record = read_record(s3, bucket, OLD_ID)
+    record = scene.record(OLD_ID)
     assert (record["artifact_status"], record["artifact_count"]) == ("complete", 3)
 
 
 def test_a_tree_that_was_stored_before_the_finish_is_complete_at_the_next_pass(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+    scene: Scene, tree: BenchTree
 ) -> None:
     tree.write("raw/bench.log", b"all of it")
-    cli(*tree.arguments).ok()
-    cli("new", "--id", OLD_ID, "--suite", "smoke").ok()
+    scene.cli(*tree.arguments).ok()
+    scene.cli("new", "--id", OLD_ID, "--suite", "smoke").ok()
     tree.write("raw/more.txt", b"written since")
-    cli("finish", OLD_ID, "--result", "fail").ok()
-    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "pending"
-    cli(*tree.arguments).ok()
-    record = read_record(s3, bucket, OLD_ID)
+    scene.cli("finish", OLD_ID, "--result", "fail").ok()
+    assert scene.record(OLD_ID)["artifact_status"] == "pending"
+    scene.cli(*tree.arguments).ok()
+    record = scene.record(OLD_ID)
     assert (record["artifact_status"], record["test_suite"]) == ("complete", "smoke")
 
 
 def test_a_file_that_is_still_written_keeps_a_finished_execution_pending(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+    scene: Scene, tree: BenchTree
 ) -> None:
     tree.write("raw/bench.log", b"all of it")
     tree.write("raw/late.bin", b"half of", age_seconds=0)
-    cli("new", "--id", OLD_ID, "--runner-type", "onprem", "--bench-id", "b1").ok()
-    cli("finish", OLD_ID, "--result", "pass").ok()
-    cli("sync-efs", "--root", tree.root, "--settle", "1h").ok()
-    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "pending"
+    scene.cli("new", "--id", OLD_ID, "--runner-type", "onprem", "--bench-id", "b1").ok()
+    scene.cli("finish", OLD_ID, "--result", "pass").ok()
+    scene.cli("sync-efs", "--root", tree.root, "--settle", "1h").ok()
+    assert scene.record(OLD_ID)["artifact_status"] == "pending"
 
 
 def test_a_conflict_of_an_upload_stays_on_record_until_the_stored_content_comes_again(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
+    scene: Scene, tree: BenchTree
 ) -> None:
     """A sync that finds something under the name has not stored what was refused."""
     tree.write("raw/a.txt", b"a")
-    cli(*tree.arguments, "--keep").ok()
-    cli("finish", OLD_ID, "--result", "pass").ok()
-    cli(*tree.arguments, "--keep").ok()
-    other = make_tree({"b.txt": "first"}) / "b.txt"
-    cli("upload", OLD_ID, other).ok()
+    scene.cli(*tree.arguments, "--keep").ok()
+    scene.cli("finish", OLD_ID, "--result", "pass").ok()
+    scene.cli(*tree.arguments, "--keep").ok()
+    other = scene.write_tree({"b.txt": "first"}) / "b.txt"
+    scene.cli("upload", OLD_ID, other).ok()
     other.write_text("other")
-    assert "holds other content" in cli("upload", OLD_ID, other).expect(6).err
+    assert "holds other content" in scene.cli("upload", OLD_ID, other).expect(6).err
     for _ in range(2):
-        record = read_record(s3, bucket, OLD_ID)
+        record = scene.record(OLD_ID)
         assert record["artifact_status"] == "artifact_error"
         assert [one["path"] for one in record["failures"]] == ["artifacts/custom/b.txt"]
         tree.write("raw/c.txt", b"c")
-        cli(*tree.arguments, "--keep").ok()
+        scene.cli(*tree.arguments, "--keep").ok()
     other.write_text("first")
-    cli("upload", OLD_ID, other).ok()
-    record = read_record(s3, bucket, OLD_ID)
+    scene.cli("upload", OLD_ID, other).ok()
+    record = scene.record(OLD_ID)
     assert (record["artifact_status"], record["failures"]) == ("complete", [])
 
 
-def test_a_conflict_is_a_failure_that_needs_a_person(
-    cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
-) -> None:
+def test_a_conflict_is_a_failure_that_needs_a_person(scene: Scene, tree: BenchTree) -> None:
     tree.write("raw/bench.log", b"what the bench has")
-    cli("new", "--id", OLD_ID, "--runner-type", "onprem", "--bench-id", "b1").ok()
-    put_file(s3, bucket, OLD_ID, "logs/bench.log", b"what S3 has")
-    cli("finish", OLD_ID, "--result", "pass").ok()
+    scene.cli("new", "--id", OLD_ID, "--runner-type", "onprem", "--bench-id", "b1").ok()
+    scene.put_file(OLD_ID, "logs/bench.log", b"what S3 has")
+    scene.cli("finish", OLD_ID, "--result", "pass").ok()
     for _ in range(2):
-        assert "logs/bench.log" in cli(*tree.arguments).expect(6).err
-        record = read_record(s3, bucket, OLD_ID)
+        assert "logs/bench.log" in scene.cli(*tree.arguments).expect(6).err
+        record = scene.record(OLD_ID)
         assert record["artifact_status"] == "artifact_error"
         assert [one["path"] for one in record["failures"]] == ["logs/bench.log"]
 
@@ -550,66 +488,64 @@ def test_a_conflict_is_a_failure_that_needs_a_person(
     "options", ["--runner-type onprem --bench-id bench-01", "--runner-type ec2", "--suite ci"]
 )
 def test_an_execution_of_somebody_else_is_left_alone(
-    options: str, cli: RunCommand, tree: BenchTree, s3: S3Client, bucket: str
+    scene: Scene, options: str, tree: BenchTree
 ) -> None:
-    cli("new", "--id", OLD_ID, *options.split()).ok()
+    scene.cli("new", "--id", OLD_ID, *options.split()).ok()
     tree.write("raw/bench.log", b"forged")
     tree.write("raw/results.json", b"{}", execution_id=OTHER_ID)
-    failed = cli(*tree.arguments)
+    failed = scene.cli(*tree.arguments)
     assert failed.exit_code in (3, 6)
     assert f"execution {OLD_ID} is one of" in failed.err
-    assert stored(s3, bucket) == {}
+    assert scene.files(OLD_ID) == {}
     if "ci" in options:
-        cli("new", "--id", OLD_ID, "--bench-id", "b1").ok()
-        cli(*tree.arguments).ok()
-        assert stored(s3, bucket) == {"logs/bench.log": b"forged"}
+        scene.cli("new", "--id", OLD_ID, "--bench-id", "b1").ok()
+        scene.cli(*tree.arguments).ok()
+        assert scene.files(OLD_ID) == {"logs/bench.log": b"forged"}
     # The others go on.
-    assert stored(s3, bucket, OTHER_ID) == {"artifacts/results.json": b"{}"}
+    assert scene.files(OTHER_ID) == {"artifacts/results.json": b"{}"}
 
 
-def test_what_was_named_and_is_not_there_is_an_error(
-    cli: RunCommand, tree: BenchTree, bucket: str
-) -> None:
-    assert "nothing in" in cli(*tree.arguments).expect(4).err
+def test_what_was_named_and_is_not_there_is_an_error(scene: Scene, tree: BenchTree) -> None:
+    assert "nothing in" in scene.cli(*tree.arguments).expect(4).err
     tree.write("raw/bench.log", b"x")
-    assert "no bench nosuch" in cli(*tree.arguments, "--bench", "nosuch").expect(4).err
-    missing = cli(*tree.arguments, "--execution", OTHER_ID).expect(4)
+    assert "no bench nosuch" in scene.cli(*tree.arguments, "--bench", "nosuch").expect(4).err
+    missing = scene.cli(*tree.arguments, "--execution", OTHER_ID).expect(4)
     assert f"no execution {OTHER_ID}" in missing.err
 
 
 # --- watching ----------------------------------------------------------------------------
 
 
-def wait_for_stored(s3: S3Client, bucket: str, path: str) -> None:
+def wait_for_stored(scene: Scene, path: str) -> None:
     deadline = time.monotonic() + 60
-    while path not in stored(s3, bucket):
+    while path not in scene.files(OLD_ID):
         assert time.monotonic() < deadline, f"{path} never came"
         time.sleep(0.05)
 
 
 def test_watch_stores_what_comes_and_survives_the_mount(
-    cli_process: Processes, tree: BenchTree, s3: S3Client, bucket: str
+    scene: Scene, cli_process: Processes, tree: BenchTree
 ) -> None:
     tree.write("raw/1.txt")
     process = cli_process.start(*tree.arguments, "--watch", "--interval", "50ms")
-    wait_for_stored(s3, bucket, "artifacts/custom/1.txt")
+    wait_for_stored(scene, "artifacts/custom/1.txt")
     away = tree.root.with_name("away")
     tree.root.rename(away)
     time.sleep(0.5)
     assert process.poll() is None
     away.rename(tree.root)
     tree.write("raw/2.txt")
-    wait_for_stored(s3, bucket, "artifacts/custom/2.txt")
+    wait_for_stored(scene, "artifacts/custom/2.txt")
     process.send_signal(signal.SIGTERM)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, b"")
     assert err.count(b"cannot read") == 1
     assert b"Traceback" not in err
-    assert read_record(s3, bucket, OLD_ID)["artifact_status"] == "pending"
+    assert scene.record(OLD_ID)["artifact_status"] == "pending"
 
 
 def test_a_watch_at_rest_asks_nothing_of_s3(
-    cli_process: Processes, tree: BenchTree, recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene, cli_process: Processes, tree: BenchTree
 ) -> None:
     tree.write("raw/1.txt")
     process = cli_process.start(*tree.arguments, "--watch", "--interval", "20ms", "--json")
@@ -618,22 +554,22 @@ def test_a_watch_at_rest_asks_nothing_of_s3(
     assert "created" in str(passes)
     for _ in range(3):
         process.stdout.readline()
-    recorder.clear()
+    scene.recorder.clear()
     idle = [json.loads(process.stdout.readline())["pass"] for _ in range(5)]
-    assert recorder.calls() == []
+    assert scene.recorder.calls() == []
     assert {line["executions"] for line in idle} == {0}
     tree.write("raw/2.txt")
-    wait_for_stored(s3, bucket, "artifacts/custom/2.txt")
+    wait_for_stored(scene, "artifacts/custom/2.txt")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 0
 
 
 def test_a_watch_sends_a_file_in_conflict_once_and_counts_it_on(
-    cli_process: Processes, tree: BenchTree, recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene, cli_process: Processes, tree: BenchTree
 ) -> None:
     tree.write("raw/1.txt", b"what the bench has", age_seconds=30 * 86400)
-    put_file(s3, bucket, OLD_ID, "artifacts/custom/1.txt", b"what S3 has")
+    scene.put_file(OLD_ID, "artifacts/custom/1.txt", b"what S3 has")
     process = cli_process.start(*tree.arguments, "--watch", "--interval", "20ms", "--json")
     assert process.stdout is not None
     passes: list[Any] = []
@@ -641,38 +577,38 @@ def test_a_watch_sends_a_file_in_conflict_once_and_counts_it_on(
         line = json.loads(process.stdout.readline())
         passes += [line["pass"]] if "pass" in line else []
     assert [line["conflicts"] for line in passes] == [1] * 6
-    asked = [one.operation for one in recorder.calls() if one.key.endswith("custom/1.txt")]
+    asked = [one.operation for one in scene.recorder.calls() if one.key.endswith("custom/1.txt")]
     assert len(asked) <= 2, asked
     (tree.directory() / "raw/1.txt").rename(tree.directory() / "raw/2.txt")
-    wait_for_stored(s3, bucket, "artifacts/custom/2.txt")
+    wait_for_stored(scene, "artifacts/custom/2.txt")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=60)
     assert process.returncode == 0
 
 
 def test_sigterm_ends_the_file_in_hand(
-    cli_process: Processes, tree: BenchTree, recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene, cli_process: Processes, tree: BenchTree
 ) -> None:
     for number in range(3):
         tree.write("raw/a.txt", content(100, number), execution_id=OLD_ID[:-1] + str(number))
     hold = faults.Hold("answer")
-    recorder.inject(hold, "PutObject", nth=2, times=None)
+    scene.recorder.inject(hold, "PutObject", nth=2, times=None)
     process = cli_process.start(*tree.arguments, "--watch")
     assert hold.reached.wait(60)
     process.send_signal(signal.SIGTERM)
     time.sleep(0.3)
     assert process.poll() is None
-    recorder.heal()
+    scene.recorder.heal()
     hold.released.set()
     process.communicate(timeout=60)
     assert process.returncode == 0
-    assert [key for key in list_keys(s3, bucket) if key.endswith("a.txt")] == [
+    assert [key for key in scene.list_keys() if key.endswith("a.txt")] == [
         f"executions/{OLD_ID}/artifacts/custom/a.txt"
     ]
 
 
 def test_two_syncs_at_once_store_and_delete_every_file(
-    forks: ForkServer, tree: BenchTree, s3: S3Client, bucket: str
+    scene: Scene, forks: ForkServer, tree: BenchTree
 ) -> None:
     names = [f"raw/d{number % 4}/{number}.txt" for number in range(80)]
     for name in names:
@@ -680,7 +616,7 @@ def test_two_syncs_at_once_store_and_delete_every_file(
     running = [forks.start(*tree.arguments, "--retain", "0s") for _ in range(2)]
     for process in running:
         process.wait(90).expect(0)
-    assert stored(s3, bucket) == {
+    assert scene.files(OLD_ID) == {
         name.replace("raw", "artifacts/custom", 1): name.encode() for name in names
     }
     assert not [path for path in tree.root.rglob("*") if path.is_file()]

@@ -6,20 +6,15 @@ import re
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
 from tests.support import faults
-from tests.support.executions import read_record
-from tests.support.objects import bucket_contents
 from tests.support.printed import check_ci, check_groovy, check_shell
-from tests.support.proxy import Proxy
 from tests.support.running import RunCommand, process_environment
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 PROGRAM = """printf '%s\\n' "it's $1"; echo x >results/x; exit 3"""
 COMMAND = ["sh", "-c", PROGRAM, "sh", "$HOME a\\b"]
@@ -57,32 +52,30 @@ def steps_of(cli: RunCommand, system: str, *options: str) -> tuple[str, str, str
 
 
 @pytest.mark.parametrize("system", ["github", "gitlab", "jenkins"])
-def test_the_steps_pass_shellcheck(cli: RunCommand, bucket: str, system: str) -> None:
-    for script in steps_of(cli, system, *(("--role-arn", ARN) * (system != "jenkins"))):
+def test_the_steps_pass_shellcheck(scene: Scene, system: str) -> None:
+    for script in steps_of(scene.cli, system, *(("--role-arn", ARN) * (system != "jenkins"))):
         check_shell(script, "sh")
 
 
-def test_the_job_requests_the_token_that_its_role_trusts(cli: RunCommand, bucket: str) -> None:
+def test_the_job_requests_the_token_that_its_role_trusts(scene: Scene) -> None:
     words = ("--package", "w.whl", "--role-arn", ARN, "--", "true")
-    workflow = yaml.safe_load(cli("deploy", "github", *words).ok().out)
+    workflow = yaml.safe_load(scene.cli("deploy", "github", *words).ok().out)
     assert workflow["permissions"]["id-token"] == "write"
     assert workflow["jobs"]["tests"]["steps"][1]["with"]["role-to-assume"] == ARN
-    job = yaml.safe_load(cli("deploy", "gitlab", *words).ok().out)["tests"]
+    job = yaml.safe_load(scene.cli("deploy", "gitlab", *words).ok().out)["tests"]
     assert job["variables"]["AWS_ROLE_ARN"] == ARN
     assert job["variables"]["AWS_WEB_IDENTITY_TOKEN_FILE"] in job["after_script"][0]
     assert (
         "--artifacts is"
-        in cli("deploy", "github", *words[:2], "--artifacts", "/x", "--", "x").expect(2).err
+        in scene.cli("deploy", "github", *words[:2], "--artifacts", "/x", "--", "x").expect(2).err
     )
 
 
 @pytest.mark.parametrize("options", [(), ("--role-arn", ARN)], ids=["keys", "role"])
-def test_ci_systems_accept_their_files(
-    cli: RunCommand, bucket: str, options: tuple[str, ...]
-) -> None:
+def test_ci_systems_accept_their_files(scene: Scene, options: tuple[str, ...]) -> None:
     words = ("--package", "w.whl", *options, "--", *COMMAND)
-    check_ci(cli("deploy", "github", *words).ok().out, "github-workflows")
-    check_ci(cli("deploy", "gitlab", *words).ok().out, "gitlab-ci")
+    check_ci(scene.cli("deploy", "github", *words).ok().out, "github-workflows")
+    check_ci(scene.cli("deploy", "gitlab", *words).ok().out, "gitlab-ci")
 
 
 def run_step(script: str, shell: tuple[str, ...], cwd: Path, **variables: str) -> Any:
@@ -110,73 +103,73 @@ def run_step(script: str, shell: tuple[str, ...], cwd: Path, **variables: str) -
     ],
 )
 def test_a_job_exits_as_its_tests_do_and_stores_once_s3_is_back(
-    cli: RunCommand,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    tmp_path: Path,
-    system: str,
-    shell: tuple[str, ...],
-    status: dict[str, str],
-    result: str,
+    scene: Scene, system: str, shell: tuple[str, ...], status: dict[str, str], result: str
 ) -> None:
-    program = tmp_path / "programs/python3"
+    program = scene.directory / "programs/python3"
     program.parent.mkdir()
     program.write_text(PYTHON.replace("@programs@", str(Path(sys.executable).parent)))
     program.chmod(0o755)
-    begin, test, store = steps_of(cli, system)
-    recorder.inject(faults.ResetBefore(), times=None)
-    assert run_step(begin, shell, tmp_path).returncode == 0
-    tested = run_step(test, shell, tmp_path)
+    begin, test, store = steps_of(scene.cli, system)
+    scene.recorder.inject(faults.ResetBefore(), times=None)
+    assert run_step(begin, shell, scene.directory).returncode == 0
+    tested = run_step(test, shell, scene.directory)
     assert (tested.returncode, tested.stdout) == (3, "it's $HOME a\\b\n")
-    recorder.heal()
-    stored = run_step(store, shell, tmp_path, **status)
+    scene.recorder.heal()
+    stored = run_step(store, shell, scene.directory, **status)
     assert stored.returncode == 0, stored.stderr
-    execution_id = (tmp_path / ".orchestrator/id").read_text().strip()
-    record = read_record(s3, bucket, execution_id)
+    execution_id = (scene.directory / ".orchestrator/id").read_text().strip()
+    record = scene.record(execution_id)
     assert (record["result"], record["artifact_status"]) == (result, "complete")
     assert record["test_suite"] == "it's"
-    files = bucket_contents(s3, bucket, f"executions/{execution_id}/")
+    files = scene.contents(f"executions/{execution_id}/")
     assert files[f"executions/{execution_id}/logs/stdout.log"].decode() == tested.stdout
 
     # If the program cannot be installed, nothing is stored, but the tests run.
     program.write_text("#!/bin/sh\nexit 1\n")
-    assert "nothing will be stored" in run_step(begin, shell, tmp_path).stderr
-    assert run_step(test, shell, tmp_path).returncode == 3
-    assert run_step(store, shell, tmp_path, **status).returncode == 0
+    assert "nothing will be stored" in run_step(begin, shell, scene.directory).stderr
+    assert run_step(test, shell, scene.directory).returncode == 3
+    assert run_step(store, shell, scene.directory, **status).returncode == 0
 
 
 def test_the_job_of_the_readme_is_finished_where_s3_comes_back_and_a_file_fails(
-    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene,
 ) -> None:
     recipe = README.read_text().partition("```yaml\n")[2].partition("```")[0]
     check_ci(recipe, "github-workflows")
     job = yaml.safe_load(recipe)["jobs"]["test"]
     scripts = {step["name"]: step["run"] for step in job["steps"] if "run" in step}
-    (tmp_path / "programs").mkdir()
+    (scene.directory / "programs").mkdir()
     for name, target in (
         ("orchestrator", str(Path(sys.executable).parent / "orchestrator")),
         ("pip", "/bin/true"),
         ("gh", "/bin/true"),
     ):
-        (tmp_path / "programs" / name).symlink_to(target)
-    tests = tmp_path / "run-tests"
+        (scene.directory / "programs" / name).symlink_to(target)
+    tests = scene.directory / "run-tests"
     tests.write_text("#!/bin/sh\necho failed; echo x >results/x; exit 3\n")
     tests.chmod(0o755)
-    declared = {"GITHUB_ENV": str(tmp_path / "env"), "DECLARED": "--suite smoke", "PACKAGE": "w"}
-    recorder.inject(faults.ResetBefore(), times=None)
-    begun = run_step(scripts["Make an execution"], ("bash", "-e", "-c"), tmp_path, **declared)
+    declared = {
+        "GITHUB_ENV": str(scene.directory / "env"),
+        "DECLARED": "--suite smoke",
+        "PACKAGE": "w",
+    }
+    scene.recorder.inject(faults.ResetBefore(), times=None)
+    begun = run_step(
+        scripts["Make an execution"], ("bash", "-e", "-c"), scene.directory, **declared
+    )
     assert begun.returncode == 9
-    name, _, execution_id = (tmp_path / "env").read_text().strip().partition("=")
-    tested = run_step(scripts["Test"], ("bash", "-eo", "pipefail", "-c"), tmp_path)
+    name, _, execution_id = (scene.directory / "env").read_text().strip().partition("=")
+    tested = run_step(scripts["Test"], ("bash", "-eo", "pipefail", "-c"), scene.directory)
     assert tested.returncode == 3
-    recorder.heal()
-    s3.put_object(Bucket=bucket, Key=f"executions/{execution_id}/artifacts/custom/x", Body=b"other")
+    scene.recorder.heal()
+    scene.s3.put_object(
+        Bucket=scene.bucket, Key=f"executions/{execution_id}/artifacts/custom/x", Body=b"other"
+    )
     here = {**declared, name: execution_id, "RESULT": "fail"}
-    stored = run_step(scripts["Store the output"], ("bash", "-e", "-c"), tmp_path, **here)
-    record = read_record(s3, bucket, execution_id)
+    stored = run_step(scripts["Store the output"], ("bash", "-e", "-c"), scene.directory, **here)
+    record = scene.record(execution_id)
     assert (record["result"], record["artifact_status"]) == ("fail", "artifact_error"), stored
     assert record["test_suite"] == "smoke"
     comment = scripts["Comment"].replace("${{ github.event.number }}", "7")
-    assert run_step(comment, ("bash", "-e", "-c"), tmp_path, **here).returncode == 0
-    assert "stdout.log" in (tmp_path / "comment.md").read_text()
+    assert run_step(comment, ("bash", "-e", "-c"), scene.directory, **here).returncode == 0
+    assert "stdout.log" in (scene.directory / "comment.md").read_text()

@@ -9,8 +9,7 @@ import shlex
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import partial
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
@@ -23,11 +22,8 @@ from tests.support.executions import make_id
 from tests.support.faults import Answered
 from tests.support.operations import Request
 from tests.support.printed import check_unit
-from tests.support.proxy import Proxy
 from tests.support.running import Processes, RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 # The IAM actions that S3's operations need.
 ACTIONS = {
@@ -69,8 +65,8 @@ def check_command_line(line: str) -> dict[str, Any]:
         return subcommand.make_context(name, arguments, parent=context).params
 
 
-def test_the_unit_watches_by_default(cli: RunCommand, bucket: str) -> None:
-    unit = read_unit(cli("deploy", "systemd", "--bench", "b-7").ok().out)
+def test_the_unit_watches_by_default(scene: Scene) -> None:
+    unit = read_unit(scene.cli("deploy", "systemd", "--bench", "b-7").ok().out)
     service = unit["Service"]
     options = check_command_line(service["ExecStart"])
     assert (options["bench"], options["watch"]) == ("b-7", True)
@@ -78,13 +74,13 @@ def test_the_unit_watches_by_default(cli: RunCommand, bucket: str) -> None:
     assert service["Environment"].startswith("PATH=/opt/orchestrator/bin:")
     assert unit["Unit"]["RequiresMountsFor"] == "/mnt/bench-logs"
     assert (service["Restart"], service["RestartPreventExitStatus"]) == ("always", "2")
-    assert cli("--bucket", "A b", *shlex.split(service["ExecStart"])[1:]).exit_code == 2
+    assert scene.cli("--bucket", "A b", *shlex.split(service["ExecStart"])[1:]).exit_code == 2
     assert unit["Unit"].keys() <= SECTIONS["Unit"]
     assert unit["Install"]["WantedBy"] == "multi-user.target"
 
 
-def test_the_timer_starts_a_service_that_ends(cli: RunCommand, bucket: str) -> None:
-    out = cli("deploy", "systemd", "--timer", "5m").ok().out
+def test_the_timer_starts_a_service_that_ends(scene: Scene) -> None:
+    out = scene.cli("deploy", "systemd", "--timer", "5m").ok().out
     parts = out.split("# /etc/systemd/system/orchestrator-sync.timer\n")
     service, timer = map(read_unit, parts)
     assert timer["Timer"]["OnUnitInactiveSec"] == "5m"
@@ -95,14 +91,14 @@ def test_the_timer_starts_a_service_that_ends(cli: RunCommand, bucket: str) -> N
     assert "Install" not in service
 
 
-def test_systemd_accepts_the_units(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
+def test_systemd_accepts_the_units(scene: Scene) -> None:
     for number, options in enumerate(
         ((), ("--bench", "b-7", "--group", "bench-logs"), ("--timer", "5m"), ("--user", "root"))
     ):
-        where = tmp_path / str(number)
+        where = scene.directory / str(number)
         where.mkdir()
         for part in ("service", "timer")[: 1 + ("--timer" in options)]:
-            text = cli("deploy", "systemd", *options, "--part", part).ok().out
+            text = scene.cli("deploy", "systemd", *options, "--part", part).ok().out
             head, _, _ = text.partition("\n")
             name = head.removeprefix("# /etc/systemd/system/")
             assert f"orchestrator-sync{'-b-7' if '--bench' in options else ''}.{part}" == name
@@ -135,20 +131,20 @@ def test_systemd_accepts_the_units(cli: RunCommand, bucket: str, tmp_path: Path)
     ],
 )
 def test_values_that_would_break_a_file_are_refused(
-    cli: RunCommand, bucket: str, arguments: tuple[str, ...]
+    scene: Scene, arguments: tuple[str, ...]
 ) -> None:
-    result = cli("deploy", *arguments).expect(2)
+    result = scene.cli("deploy", *arguments).expect(2)
     assert result.out == ""
     assert result.err
 
 
-def test_the_files_contain_the_region(cli: RunCommand, bucket: str) -> None:
-    named = cli("--region", "eu-central-1", "deploy", "systemd").ok()
+def test_the_files_contain_the_region(scene: Scene) -> None:
+    named = scene.cli("--region", "eu-central-1", "deploy", "systemd").ok()
     assert "AWS_REGION=eu-central-1" in named.out
     none: dict[str, str | None] = {"AWS_REGION": None, "AWS_DEFAULT_REGION": None}
-    told = cli("deploy", "systemd", env=none | {"AWS_REGION": "eu-west-3"}).ok()
+    told = scene.cli("deploy", "systemd", env=none | {"AWS_REGION": "eu-west-3"}).ok()
     assert "AWS_REGION=eu-west-3" in told.out
-    assert "no region is configured" in cli("deploy", "systemd", env=none).expect(2).err
+    assert "no region is configured" in scene.cli("deploy", "systemd", env=none).expect(2).err
 
 
 def test_a_bucket_is_needed(cli: RunCommand) -> None:
@@ -213,13 +209,13 @@ def context_of(request: Request) -> dict[str, str]:
     return context
 
 
-def check_rights(recorder: Proxy, policy: list[dict[str, Any]], bucket: str) -> set[str]:
+def check_rights(scene: Scene, policy: list[dict[str, Any]]) -> set[str]:
     """Assert that every request was allowed, and return the actions that were used."""
     used = set()
-    for exchange in recorder.calls():
+    for exchange in scene.recorder.calls():
         action = ACTIONS[exchange.operation]
         used.add(action)
-        place = f"{bucket}/{exchange.key}" if exchange.key else bucket
+        place = f"{scene.bucket}/{exchange.key}" if exchange.key else scene.bucket
         assert is_allowed(policy, action, place, context_of(exchange.request)), (action, place)
     return used
 
@@ -232,46 +228,42 @@ def actions_of(policy: list[dict[str, Any]]) -> set[str]:
 UNUSED = {"s3:AbortMultipartUpload", "s3:ListMultipartUploadParts"}
 
 
-def test_a_runner_has_least_privilege(
-    cli: RunCommand, cli_process: Processes, recorder: Proxy, bucket: str, tmp_path: Path
-) -> None:
-    policy = read_policy(cli, "runner")
-    (tmp_path / "large.bin").write_bytes(content(PART + 9))
-    (tmp_path / "small.txt").write_text("small")
-    execution_id = cli("new").ok().out.strip()
-    cli("upload", execution_id, tmp_path / "large.bin", tmp_path / "small.txt").ok()
-    cli("upload", execution_id, tmp_path / "large.bin").ok()
-    cli("upload", execution_id, "-", "--name", "stdout.log", stdin=content(PART + 9, 2)).ok()
-    cli("finish", execution_id, "--result", "pass").ok()
-    script = f"echo x; until [ -e {tmp_path}/go ]; do sleep 0.05; done"
+def test_a_runner_has_least_privilege(scene: Scene, cli_process: Processes) -> None:
+    policy = read_policy(scene.cli, "runner")
+    (scene.directory / "large.bin").write_bytes(content(PART + 9))
+    (scene.directory / "small.txt").write_text("small")
+    execution_id = scene.cli("new").ok().out.strip()
+    scene.cli(
+        "upload", execution_id, scene.directory / "large.bin", scene.directory / "small.txt"
+    ).ok()
+    scene.cli("upload", execution_id, scene.directory / "large.bin").ok()
+    scene.cli("upload", execution_id, "-", "--name", "stdout.log", stdin=content(PART + 9, 2)).ok()
+    scene.cli("finish", execution_id, "--result", "pass").ok()
+    script = f"echo x; until [ -e {scene.directory}/go ]; do sleep 0.05; done"
     running = cli_process.start("run", "--live", "0.2s", "--", "sh", "-c", script)
-    recorder.wait_for(lambda made: any(one.key.startswith("live/") for one in made), 90)
-    (tmp_path / "go").touch()
+    scene.recorder.wait_for(lambda made: any(one.key.startswith("live/") for one in made), 90)
+    (scene.directory / "go").touch()
     assert running.wait(60) == 0
-    used = check_rights(recorder, policy, bucket)
+    used = check_rights(scene, policy)
     assert actions_of(policy) - used <= UNUSED
 
 
-def test_a_bench_may_sync(
-    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    policy = read_policy(cli, "bench")
-    tree = BenchTree(tmp_path / "efs")
+def test_a_bench_may_sync(scene: Scene) -> None:
+    policy = read_policy(scene.cli, "bench")
+    tree = BenchTree(scene.directory / "efs")
     tree.write("raw/large.bin", content(PART + 9))
     tree.write("raw/small.txt")
-    cli(*tree.arguments, "--retain", "0s").ok()
-    used = check_rights(recorder, policy, bucket)
+    scene.cli(*tree.arguments, "--retain", "0s").ok()
+    used = check_rights(scene, policy)
     assert actions_of(policy) - used <= UNUSED
 
 
-def test_a_reader_writes_nothing(
-    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    execution_id = cli("new").ok().out.strip()
-    cli("upload", execution_id, "-", "--name", "stdout.log", stdin=b"text\n").ok()
-    cli("finish", execution_id, "--result", "pass").ok()
-    policy = read_policy(cli, "reader")
-    recorder.clear()
+def test_a_reader_writes_nothing(scene: Scene) -> None:
+    execution_id = scene.cli("new").ok().out.strip()
+    scene.cli("upload", execution_id, "-", "--name", "stdout.log", stdin=b"text\n").ok()
+    scene.cli("finish", execution_id, "--result", "pass").ok()
+    policy = read_policy(scene.cli, "reader")
+    scene.recorder.clear()
     for arguments in (
         ("ls",),
         ("ls", execution_id),
@@ -279,10 +271,10 @@ def test_a_reader_writes_nothing(
         ("logs", execution_id, "stdout.log"),
         ("url", execution_id),
         ("verify", execution_id),
-        ("download", execution_id, "-o", str(tmp_path / "out")),
+        ("download", execution_id, "-o", str(scene.directory / "out")),
     ):
-        cli(*arguments).ok()
-    assert check_rights(recorder, policy, bucket) == actions_of(policy)
+        scene.cli(*arguments).ok()
+    assert check_rights(scene, policy) == actions_of(policy)
     assert actions_of(policy) == {"s3:GetObject", "s3:ListBucket"}
 
 
@@ -301,19 +293,17 @@ class Enforces(quirks.Quirk):
 
 
 @pytest.mark.parametrize("role", ["runner", "bench"])
-def test_doctor_finds_nothing_missing_from_a_writers_policy(
-    cli: RunCommand, recorder: Proxy, bucket: str, role: str
-) -> None:
-    policy = read_policy(cli, role)
-    quirks.pretend(recorder, quirks.Server(Enforces(policy, bucket)))
-    assert cli("doctor", "--json").ok().json()["missing_actions"] == []
+def test_doctor_finds_nothing_missing_from_a_writers_policy(scene: Scene, role: str) -> None:
+    policy = read_policy(scene.cli, role)
+    quirks.pretend(scene.recorder, quirks.Server(Enforces(policy, scene.bucket)))
+    assert scene.cli("doctor", "--json").ok().json()["missing_actions"] == []
 
 
-def test_doctor_names_the_permissions_that_a_reader_lacks(
-    cli: RunCommand, recorder: Proxy, bucket: str
-) -> None:
-    quirks.pretend(recorder, quirks.Server(Enforces(read_policy(cli, "reader"), bucket)))
-    assert cli("doctor", "--json").expect(5).json()["missing_actions"] == [
+def test_doctor_names_the_permissions_that_a_reader_lacks(scene: Scene) -> None:
+    quirks.pretend(
+        scene.recorder, quirks.Server(Enforces(read_policy(scene.cli, "reader"), scene.bucket))
+    )
+    assert scene.cli("doctor", "--json").expect(5).json()["missing_actions"] == [
         "s3:AbortMultipartUpload",
         "s3:ListBucketMultipartUploads",
         "s3:ListMultipartUploadParts",
@@ -337,24 +327,24 @@ RECORDS = (
 
 
 @pytest.mark.parametrize("role", ["runner", "bench"])
-def test_files_can_be_created_and_not_overwritten(cli: RunCommand, bucket: str, role: str) -> None:
-    policy = read_policy(cli, role)
+def test_files_can_be_created_and_not_overwritten(scene: Scene, role: str) -> None:
+    policy = read_policy(scene.cli, role)
     makes = {"s3:ObjectCreationOperation": "true"}
     for key in FILES:
-        put = partial(is_allowed, policy, "s3:PutObject", f"{bucket}/{key}")
+        put = partial(is_allowed, policy, "s3:PutObject", f"{scene.bucket}/{key}")
         assert put(makes | {"s3:if-none-match": "*"}), key
         assert put({"s3:ObjectCreationOperation": "false"}), key
         assert not put(makes), key
     for key in (*RECORDS, f"derived/{ID}/tail/stdout.log"):
-        assert is_allowed(policy, "s3:PutObject", f"{bucket}/{key}", makes), key
+        assert is_allowed(policy, "s3:PutObject", f"{scene.bucket}/{key}", makes), key
     for key in (f"executions/{ID}/other", f"executions/{ID}/metadata.json.bak", "other", "tests/x"):
-        assert not is_allowed(policy, "s3:PutObject", f"{bucket}/{key}", makes), key
+        assert not is_allowed(policy, "s3:PutObject", f"{scene.bucket}/{key}", makes), key
 
 
 @pytest.mark.parametrize("role", ["runner", "bench", "reader"])
-def test_only_our_own_prefixes_can_be_listed(cli: RunCommand, bucket: str, role: str) -> None:
-    policy = read_policy(cli, role)
-    listed = partial(is_allowed, policy, "s3:ListBucket", bucket)
+def test_only_our_own_prefixes_can_be_listed(scene: Scene, role: str) -> None:
+    policy = read_policy(scene.cli, role)
+    listed = partial(is_allowed, policy, "s3:ListBucket", scene.bucket)
     assert listed({"s3:prefix": "executions/"})
     assert listed({"s3:prefix": "live/E/logs/"})
     assert not listed({})
@@ -364,10 +354,10 @@ def test_only_our_own_prefixes_can_be_listed(cli: RunCommand, bucket: str, role:
 
 @pytest.mark.parametrize("role", ["runner", "bench", "reader"])
 def test_the_history_is_written_in_one_request_and_read_by_writers_alone(
-    cli: RunCommand, bucket: str, role: str
+    scene: Scene, role: str
 ) -> None:
-    policy = read_policy(cli, role)
-    history = f"{bucket}/history/date=2026-01-01/E.json"
+    policy = read_policy(scene.cli, role)
+    history = f"{scene.bucket}/history/date=2026-01-01/E.json"
     allowed = {one for one in actions_of(policy) if is_allowed(policy, one, history, {})}
     assert allowed == (set() if role == "reader" else {"s3:GetObject", "s3:PutObject"})
 
@@ -376,11 +366,9 @@ def test_the_history_is_written_in_one_request_and_read_by_writers_alone(
     ("region", "partition"),
     [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")],
 )
-def test_arns_have_the_partition_of_the_region(
-    cli: RunCommand, bucket: str, region: str, partition: str
-) -> None:
-    text = json.dumps(read_policy(cli, "runner", "--region", region))
+def test_arns_have_the_partition_of_the_region(scene: Scene, region: str, partition: str) -> None:
+    text = json.dumps(read_policy(scene.cli, "runner", "--region", region))
     assert set(re.findall(r"arn:([a-z-]+):s3", text)) == {partition}
     options = ("lifecycle", "render", "--format", "json", "--tls-only")
-    rendered = cli("--region", region, *options).ok().out
+    rendered = scene.cli("--region", region, *options).ok().out
     assert set(re.findall(r"arn:([a-z-]+):s3", rendered)) == {partition}

@@ -10,21 +10,15 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import faults
 from tests.support.cloud_identity import instance_metadata
-from tests.support.executions import read_record
-from tests.support.objects import bucket_contents, list_keys
 from tests.support.printed import check_shell, check_unit
-from tests.support.proxy import Proxy
 from tests.support.running import RunCommand, process_environment
+from tests.support.scene import Scene
 from tests.support.session_credentials import access_key_of
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 DIRECTORIES = ("/opt/", "/var/lib/orchestrator", "/etc/orchestrator", "/etc/systemd/system")
 # A fake system Python and uv, whose environments have the program under test.
@@ -136,8 +130,8 @@ def make_instance(cli: RunCommand, tmp_path: Path, *arguments: str) -> Instance:
     return Instance(tmp_path / "instance", out)
 
 
-def only_execution(s3: S3Client, bucket: str) -> str:
-    (key,) = [key for key in list_keys(s3, bucket, "executions/") if "metadata" in key]
+def only_execution(scene: Scene) -> str:
+    (key,) = [key for key in scene.list_keys("executions/") if "metadata" in key]
     return key.split("/")[1]
 
 
@@ -149,12 +143,7 @@ def metadata() -> Iterator[tuple[str, list[str]]]:
 
 
 def test_an_instance_fetches_and_runs_its_tests_and_stores_their_output(
-    cli: RunCommand,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    tmp_path: Path,
-    metadata: tuple[str, list[str]],
+    scene: Scene, metadata: tuple[str, list[str]]
 ) -> None:
     archive = io.BytesIO()
     with tarfile.open(fileobj=archive, mode="w:gz") as tar:
@@ -162,11 +151,11 @@ def test_an_instance_fetches_and_runs_its_tests_and_stores_their_output(
         member = tarfile.TarInfo("tests/it's.sh")
         member.size = len(content)
         tar.addfile(member, io.BytesIO(content))
-    s3.put_object(Bucket=bucket, Key="suites/te sts.tar.gz", Body=archive.getvalue())
+    scene.s3.put_object(Bucket=scene.bucket, Key="suites/te sts.tar.gz", Body=archive.getvalue())
     instance = make_instance(
-        cli,
-        tmp_path,
-        *("--source", f"s3://{bucket}/suites/te sts.tar.gz", "--suite", "it's; rm"),
+        scene.cli,
+        scene.directory,
+        *("--source", f"s3://{scene.bucket}/suites/te sts.tar.gz", "--suite", "it's; rm"),
         *("--setup", "echo prepared\ntest -d tests", "--", "bash", "tests/it's.sh", "$x\n👩"),
     )
     instance.metadata, asked = metadata
@@ -175,11 +164,11 @@ def test_an_instance_fetches_and_runs_its_tests_and_stores_their_output(
     instance.check()
     assert "dnf install -y python3.11" not in instance.calls()
     assert "pip install --quiet w.whl" in instance.calls()
-    execution_id = only_execution(s3, bucket)
-    record = read_record(s3, bucket, execution_id)
+    execution_id = only_execution(scene)
+    record = scene.record(execution_id)
     assert (record["result"], record["artifact_status"]) == ("fail", "complete")
     assert (record["runner_type"], record["test_suite"]) == ("ec2", "it's; rm")
-    files = bucket_contents(s3, bucket, f"executions/{execution_id}/")
+    files = scene.contents(f"executions/{execution_id}/")
     prefix = f"executions/{execution_id}"
     assert files[f"{prefix}/logs/stdout.log"].decode() == "prepared\nit runs: $x\n👩 \n"
     assert files[f"{prefix}/artifacts/custom/more.txt"] == b"more\n"
@@ -188,23 +177,23 @@ def test_an_instance_fetches_and_runs_its_tests_and_stores_their_output(
     assert instance.start_unit().returncode == 0
     assert not [call for call in instance.calls() if call.startswith("shutdown")]
     # Every request had the credentials of the role.
-    assert {access_key_of(one.request) for one in recorder.calls()} == {"ASIAIMDS"}
+    assert {access_key_of(one.request) for one in scene.recorder.calls()} == {"ASIAIMDS"}
     assert not [line for line in asked if line.endswith(" 401")]
 
 
-def test_an_instance_shuts_down_only_after_s3_is_back(
-    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    recorder.inject(faults.ResetBefore(), times=None)
-    git = ("git", "-C", str(tmp_path), "-c", "user.name=t", "-c", "user.email=t@t.example")
+def test_an_instance_shuts_down_only_after_s3_is_back(scene: Scene) -> None:
+    scene.recorder.inject(faults.ResetBefore(), times=None)
+    git = ("git", "-C", str(scene.directory), "-c", "user.name=t", "-c", "user.email=t@t.example")
     for words in (
         ("init", "--quiet", "-b", "trunk"),
         ("commit", "--quiet", "--allow-empty", "-m", "x"),
         ("tag", "v1"),
     ):
         subprocess.run([*git, *words], check=True)
-    source = ("--source", f"file://{tmp_path}#v1", "--setup", "git log --format=%s; false")
-    instance = make_instance(cli, tmp_path, *source, "--terminate", "--", "echo", "never")
+    source = ("--source", f"file://{scene.directory}#v1", "--setup", "git log --format=%s; false")
+    instance = make_instance(
+        scene.cli, scene.directory, *source, "--terminate", "--", "echo", "never"
+    )
     instance.upload_timeout = "1s"
     # As on Ubuntu 22.04, no Python is new enough.
     booted = instance.boot("none")
@@ -213,27 +202,25 @@ def test_an_instance_shuts_down_only_after_s3_is_back(
     assert any(call.startswith("uv venv --python 3.12 ") for call in instance.calls())
     assert instance.start_unit().returncode != 0
     assert "shutdown -h now" not in instance.calls()
-    recorder.heal()
+    scene.recorder.heal()
     assert instance.start_unit().returncode == 0
     assert "shutdown -h now" in instance.calls()
-    execution_id = only_execution(s3, bucket)
-    record = read_record(s3, bucket, execution_id)
-    log = bucket_contents(s3, bucket, f"executions/{execution_id}/logs/stdout.log")
+    execution_id = only_execution(scene)
+    record = scene.record(execution_id)
+    log = scene.contents(f"executions/{execution_id}/logs/stdout.log")
     assert list(log.values()) == [b"x\n"]
     # A failed preparation is an error, not a failed test.
     assert (record["result"], record["artifact_status"]) == ("error", "complete")
 
 
-def test_an_instance_retries_only_while_that_may_help(
-    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    recorder.inject(faults.access_denied(), "PutObject", key="artifacts/custom/b", times=None)
+def test_an_instance_retries_only_while_that_may_help(scene: Scene) -> None:
+    scene.recorder.inject(faults.access_denied(), "PutObject", key="artifacts/custom/b", times=None)
     leaves = ("touch", "results/b", "results/name\n")
-    instance = make_instance(cli, tmp_path, "--terminate", "--", *leaves)
+    instance = make_instance(scene.cli, scene.directory, "--terminate", "--", *leaves)
     assert instance.boot("python3.13").returncode == 0
     assert instance.start_unit().returncode == 3
     assert "shutdown -h now" not in instance.calls()
-    recorder.heal()
+    scene.recorder.heal()
     ended = instance.start_unit()
     assert (
         ended.returncode,
@@ -241,36 +228,36 @@ def test_an_instance_retries_only_while_that_may_help(
     ) == (6, True)
     assert "shutdown -h now" in instance.calls()
     assert "RestartPreventExitStatus=6" in instance.user_data
-    execution_id = only_execution(s3, bucket)
-    record = read_record(s3, bucket, execution_id)
+    execution_id = only_execution(scene)
+    record = scene.record(execution_id)
     assert (record["result"], record["artifact_status"]) == ("pass", "artifact_error")
-    assert f"executions/{execution_id}/artifacts/custom/b" in list_keys(s3, bucket, "executions/")
+    assert f"executions/{execution_id}/artifacts/custom/b" in scene.list_keys("executions/")
 
 
-def test_no_test_is_run_where_nothing_can_be_stored(
-    cli: RunCommand, recorder: Proxy, bucket: str, tmp_path: Path
-) -> None:
-    recorder.inject(faults.access_denied(), times=None)
-    ran = tmp_path / "ran"
-    instance = make_instance(cli, tmp_path, "--terminate", "--", "touch", str(ran))
+def test_no_test_is_run_where_nothing_can_be_stored(scene: Scene) -> None:
+    scene.recorder.inject(faults.access_denied(), times=None)
+    ran = scene.directory / "ran"
+    instance = make_instance(scene.cli, scene.directory, "--terminate", "--", "touch", str(ran))
     booted = instance.boot("python3.12")
     assert booted.returncode == 1
-    assert f"nothing can be stored in {bucket} (exit code 5); no test was run" in booted.stderr
+    assert (
+        f"nothing can be stored in {scene.bucket} (exit code 5); no test was run" in booted.stderr
+    )
     assert instance.calls()[-1] == "shutdown -h now"
     assert not ran.exists()
 
 
 @pytest.mark.parametrize("source", ["s3://b-1/t.zip", "https://g.example/t.git#v1", "git@g:a/b"])
-def test_user_data_passes_shellcheck(cli: RunCommand, bucket: str, source: str) -> None:
+def test_user_data_passes_shellcheck(scene: Scene, source: str) -> None:
     words = ["pytest", "it's", "$(touch x)", "a b"]
     options = ("--source", source, "--setup", "pip install x && $y", "--terminate")
-    out = cli("deploy", "ec2", "--package", "w.whl", *options, "--", *words).ok().out
+    out = scene.cli("deploy", "ec2", "--package", "w.whl", *options, "--", *words).ok().out
     assert out.startswith("#!/bin/bash\n")
     check_shell(out, "bash")
 
 
-def test_user_data_that_ec2_would_refuse_is_refused(cli: RunCommand, bucket: str) -> None:
+def test_user_data_that_ec2_would_refuse_is_refused(scene: Scene) -> None:
     options = ("deploy", "ec2", "--package", "w")
-    assert "EC2 takes 16,384" in cli(*options, "--", "x" * 16000).expect(2).err
+    assert "EC2 takes 16,384" in scene.cli(*options, "--", "x" * 16000).expect(2).err
     for source in ("tests/", "s3://b-1", "s3://b-1/dir/", "--upload-pack=x", "ftp://x/y"):
-        assert cli(*options, f"--source={source}", "--", "x").expect(2).out == ""
+        assert scene.cli(*options, f"--source={source}", "--", "x").expect(2).out == ""

@@ -7,25 +7,19 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import yaml
 
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from tests.support import faults
-from tests.support.executions import read_record
 from tests.support.lasting_failures import HARMS
-from tests.support.objects import bucket_contents
 from tests.support.pod import Pod, command_of, containers_of
 from tests.support.printed import check_kubernetes, check_shell
-from tests.support.proxy import Proxy
 from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.verifying import VerifyDigests
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 KEEP_SECONDS = 24 * 3600
 EKS = ("--image", "r.example/o:1", "--test-image", "t@sha256:00")
@@ -56,14 +50,14 @@ def read_manifests(cli: RunCommand, *options: str, command: list[str] | None = N
 
 
 @pytest.fixture
-def run_pod(cli: RunCommand, bucket: str, tmp_path: Path) -> Iterator[RunPod]:
+def run_pod(scene: Scene) -> Iterator[RunPod]:
     """Make a pod that runs a Python program."""
     with ExitStack() as opened:
 
         def make(program: str, *options: str) -> Pod:
             command = [sys.executable, "-c", program]
-            _, job = read_manifests(cli, *options, command=command)
-            pod = Pod(job, tmp_path)
+            _, job = read_manifests(scene.cli, *options, command=command)
+            pod = Pod(job, scene.directory)
             opened.callback(pod.close)
             return pod
 
@@ -73,9 +67,13 @@ def run_pod(cli: RunCommand, bucket: str, tmp_path: Path) -> Iterator[RunPod]:
 # --- the manifests -----------------------------------------------------------------------
 
 
-def test_kubernetes_accepts_the_manifests(cli: RunCommand, bucket: str) -> None:
+def test_kubernetes_accepts_the_manifests(scene: Scene) -> None:
     arn = "arn:aws:iam::123456789012:role/runner"
-    out = cli("deploy", "eks", *EKS, "--role-arn", arn, "--suite", "x: y", "--", *HOSTILE).ok().out
+    out = (
+        scene.cli("deploy", "eks", *EKS, "--role-arn", arn, "--suite", "x: y", "--", *HOSTILE)
+        .ok()
+        .out
+    )
     check_kubernetes(out)
     account, job = yaml.safe_load_all(out)
     assert account["metadata"]["annotations"] == {"eks.amazonaws.com/role-arn": arn}
@@ -86,14 +84,14 @@ def test_kubernetes_accepts_the_manifests(cli: RunCommand, bucket: str) -> None:
     assert pod["restartPolicy"] == "Never"
     assert pod["serviceAccountName"] == account["metadata"]["name"]
     assert pod["initContainers"][0]["restartPolicy"] == "Always"
-    assert {"name": "ORCHESTRATOR_BUCKET", "value": bucket} in pod["initContainers"][0]["env"]
+    assert {"name": "ORCHESTRATOR_BUCKET", "value": scene.bucket} in pod["initContainers"][0]["env"]
     for part, kind in (("account", "ServiceAccount"), ("job", "Job")):
-        out = cli("deploy", "eks", *EKS, "--part", part, "--", "x").ok().out
+        out = scene.cli("deploy", "eks", *EKS, "--part", part, "--", "x").ok().out
         assert yaml.safe_load(out)["kind"] == kind
 
 
-def test_the_tests_get_no_role_and_no_privileges(cli: RunCommand, bucket: str) -> None:
-    _, job = read_manifests(cli, "--cpu", "500m", "--memory", "1.5Gi")
+def test_the_tests_get_no_role_and_no_privileges(scene: Scene) -> None:
+    _, job = read_manifests(scene.cli, "--cpu", "500m", "--memory", "1.5Gi")
     template = job["spec"]["template"]
     pod = template["spec"]
     assert template["metadata"]["annotations"] == {"eks.amazonaws.com/skip-containers": "tests"}
@@ -116,10 +114,8 @@ def test_the_tests_get_no_role_and_no_privileges(cli: RunCommand, bucket: str) -
     assert writable == ["artifacts", "output"]
 
 
-def test_the_scripts_pass_shellcheck_and_the_command_arrives_as_typed(
-    cli: RunCommand, bucket: str
-) -> None:
-    _, job = read_manifests(cli, "--suite", "$(HOME) it's", command=HOSTILE)
+def test_the_scripts_pass_shellcheck_and_the_command_arrives_as_typed(scene: Scene) -> None:
+    _, job = read_manifests(scene.cli, "--suite", "$(HOME) it's", command=HOSTILE)
     containers = containers_of(job)
     assert command_of(containers["tests"])[4:] == HOSTILE
     store = command_of(containers["store"])
@@ -137,8 +133,8 @@ print('err', signal.getsignal(signal.SIGINT) is signal.default_int_handler, file
 """
 
 
-def stored(s3: S3Client, bucket: str, execution_id: str) -> dict[str, bytes]:
-    found = bucket_contents(s3, bucket, f"executions/{execution_id}/")
+def stored(scene: Scene, execution_id: str) -> dict[str, bytes]:
+    found = scene.contents(f"executions/{execution_id}/")
     return {key.split("/", 2)[2]: data for key, data in found.items()}
 
 
@@ -146,10 +142,10 @@ def stored(s3: S3Client, bucket: str, execution_id: str) -> dict[str, bytes]:
     "fault", [faults.ResetBefore(), faults.access_denied()], ids=["away", "refuses"]
 )
 def test_a_pod_stores_once_s3_is_available(
-    run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path, fault: faults.Fault
+    scene: Scene, run_pod: RunPod, fault: faults.Fault
 ) -> None:
-    recorder.inject(fault, times=None)
-    leaves = f"open('{tmp_path}/artifacts/junit.xml', 'w').write('<x/>')"
+    scene.recorder.inject(fault, times=None)
+    leaves = f"open('{scene.directory}/artifacts/junit.xml', 'w').write('<x/>')"
     pod = run_pod(PRINTS + leaves, "--suite", "smoke")
     execution_id = pod.start_all()
     pod.wait_until(lambda: pod.path("output/code").exists())
@@ -157,25 +153,24 @@ def test_a_pod_stores_once_s3_is_available(
     assert pod.path("tests.out").read_text() == f"out ü {execution_id}\n"
     assert pod.path("tests.err").read_text() == "err True\n"
     pod.wait_until(lambda: "To store it" in pod.path("store.err").read_text())
-    recorder.heal()
+    scene.recorder.heal()
     assert pod.wait("tests") == 0
     assert pod.end_sidecar() == 0
-    record = read_record(s3, bucket, execution_id)
+    record = scene.record(execution_id)
     assert (record["result"], record["artifact_status"]) == ("pass", "complete")
     assert (record["runner_type"], record["test_suite"]) == ("eks", "smoke")
-    files = stored(s3, bucket, execution_id)
+    files = stored(scene, execution_id)
     assert files["logs/stdout.log"].decode() == f"out ü {execution_id}\n"
     assert files["artifacts/custom/junit.xml"] == b"<x/>"
 
 
-def test_a_sidecar_killed_at_any_step_loses_nothing(
-    run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
+def test_a_sidecar_killed_at_any_step_loses_nothing(scene: Scene, run_pod: RunPod) -> None:
     """The steps: making an id, waiting for output, copying it, seeing its end, storing, done."""
-    os.mkfifo(tmp_path / "go")
-    leaves = f"open('{tmp_path}/artifacts/a', 'w').write('a'); open('{tmp_path}/go').read()"
+    os.mkfifo(scene.directory / "go")
+    place = scene.directory
+    leaves = f"open('{place}/artifacts/a', 'w').write('a'); open('{place}/go').read()"
     pod = run_pod(f"print('out', flush=True); {leaves}; raise SystemExit(3)")
-    recorder.inject(faults.ResetBefore(), times=None)
+    scene.recorder.inject(faults.ResetBefore(), times=None)
 
     def begins_again() -> None:
         pod.kill("store")
@@ -187,19 +182,19 @@ def test_a_sidecar_killed_at_any_step_loses_nothing(
     begins_again()
     pod.wait_until(lambda: b"out\n" in pod.spooled("stdout.log"))
     begins_again()
-    (tmp_path / "go").write_text("")
+    (scene.directory / "go").write_text("")
     pod.wait_until(lambda: b'"end": {' in pod.spooled("run.json"))
     begins_again()
     pod.wait_until(lambda: "To store it" in pod.path("store.err").read_text())
     begins_again()
-    recorder.heal()
+    scene.recorder.heal()
     assert pod.wait("tests") == 3
     # Restarted by the kubelet when everything is stored, it does nothing.
     begins_again()
     pod.end_sidecar()
-    record = read_record(s3, bucket, execution_id)
+    record = scene.record(execution_id)
     assert (record["result"], record["artifact_status"]) == ("fail", "complete")
-    files = stored(s3, bucket, execution_id)
+    files = stored(scene, execution_id)
     assert (files["logs/stdout.log"], files["artifacts/custom/a"]) == (b"out\n", b"a")
 
 
@@ -207,9 +202,7 @@ WAITS = "import time; print('begun', flush=True); time.sleep(60)"
 
 
 @pytest.mark.parametrize("end", ["SIGTERM to the pod", "killed", "killed by its own signal"])
-def test_interrupted_tests_have_the_result_error(
-    run_pod: RunPod, s3: S3Client, bucket: str, end: str
-) -> None:
+def test_interrupted_tests_have_the_result_error(scene: Scene, run_pod: RunPod, end: str) -> None:
     kills_itself = "import os; print('begun', flush=True); os.kill(os.getpid(), 11)"
     pod = run_pod(kills_itself if end == "killed by its own signal" else WAITS)
     execution_id = pod.start_all()
@@ -220,93 +213,90 @@ def test_interrupted_tests_have_the_result_error(
         pod.kill("tests")
     assert pod.wait("tests") == {"SIGTERM to the pod": 143, "killed": -9}.get(end, 139)
     assert pod.end_sidecar() == 0
-    record = read_record(s3, bucket, execution_id)
+    record = scene.record(execution_id)
     assert (record["result"], record["artifact_status"]) == ("error", "complete")
-    assert stored(s3, bucket, execution_id)["logs/stdout.log"] == b"begun\n"
+    assert stored(scene, execution_id)["logs/stdout.log"] == b"begun\n"
 
 
 def test_files_that_s3_refuses_are_recorded_until_they_are_stored(
-    run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, run_pod: RunPod
 ) -> None:
     """One file for each kind of refusal; the sidecar retries as long as there is one."""
     refused = {f"artifacts/custom/{harm}": fault for harm, (fault, _) in HARMS.items()}
     for path, fault in refused.items():
-        recorder.inject(fault(), "PutObject", key=f"{path}$", times=None)
+        scene.recorder.inject(fault(), "PutObject", key=f"{path}$", times=None)
     # An upload in parts is refused at its completion.
     refused["artifacts/custom/parts"] = faults.access_denied
-    recorder.inject(faults.access_denied(), "CompleteMultipartUpload", times=None)
-    recorder.inject(VerifyDigests(), times=None)
+    scene.recorder.inject(faults.access_denied(), "CompleteMultipartUpload", times=None)
+    scene.recorder.inject(VerifyDigests(), times=None)
     times = dict.fromkeys([*HARMS, "a", "z"], 1) | {"parts": BASE_PART_BYTES}
     leaves = (
         f"for name, times in {times}.items(): "
-        f"open('{tmp_path}/artifacts/' + name, 'w').write(name * times)"
+        f"open('{scene.directory}/artifacts/' + name, 'w').write(name * times)"
     )
     pod = run_pod(leaves, "--hold", "60s")
     execution_id = pod.start_all()
 
     def facts() -> tuple[str, list[str]]:
-        record = read_record(s3, bucket, execution_id)
+        record = scene.record(execution_id)
         return record["artifact_status"], sorted(one["path"] for one in record["failures"])
 
     def history() -> list[tuple[str, int]]:
-        lines = map(json.loads, bucket_contents(s3, bucket, "history/").values())
+        lines = map(json.loads, scene.contents("history/").values())
         return [(line["artifact_status"], line["failure_count"]) for line in lines]
 
     # The tests begin before the record exists, and failures are recorded before it is finished.
-    pod.wait_until(lambda: "metadata.json" in stored(s3, bucket, execution_id))
+    pod.wait_until(lambda: "metadata.json" in stored(scene, execution_id))
     pod.wait_until(lambda: history() == [("artifact_error", len(refused))])
     assert facts() == ("artifact_error", sorted(refused))
-    assert {f"artifacts/custom/{name}" for name in "az"} <= stored(s3, bucket, execution_id).keys()
-    assert stored(s3, bucket, execution_id).keys().isdisjoint(refused)
-    assert read_record(s3, bucket, execution_id)["result"] == "pass"
+    assert {f"artifacts/custom/{name}" for name in "az"} <= stored(scene, execution_id).keys()
+    assert stored(scene, execution_id).keys().isdisjoint(refused)
+    assert scene.record(execution_id)["result"] == "pass"
     assert not pod.path("execution/done").exists()
-    recorder.heal()
+    scene.recorder.heal()
     assert pod.wait("tests") == 0
     assert pod.end_sidecar() == 0
     assert facts() == ("complete", [])
-    assert refused.keys() <= stored(s3, bucket, execution_id).keys()
+    assert refused.keys() <= stored(scene, execution_id).keys()
 
 
-def test_a_pod_retries_only_while_that_may_help(
-    run_pod: RunPod, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
+def test_a_pod_retries_only_while_that_may_help(scene: Scene, run_pod: RunPod) -> None:
     """One file is refused for a while, one has an invalid name, and one log exists already."""
-    recorder.inject(faults.access_denied(), "PutObject", key="artifacts/custom/b", times=None)
-    leaves = (
-        f"for name in ('a', 'b', 'c\\n'): open('{tmp_path}/artifacts/' + name, 'w').write(name)"
-    )
-    pod = run_pod(f"{leaves}\nprint('ours')\nopen('{tmp_path}/go').read()")
-    os.mkfifo(tmp_path / "go")
+    scene.recorder.inject(faults.access_denied(), "PutObject", key="artifacts/custom/b", times=None)
+    place = scene.directory / "artifacts"
+    leaves = f"for name in ('a', 'b', 'c\\n'): open('{place}/' + name, 'w').write(name)"
+    pod = run_pod(f"{leaves}\nprint('ours')\nopen('{scene.directory}/go').read()")
+    os.mkfifo(scene.directory / "go")
     execution_id = pod.start_all()
     log = f"executions/{execution_id}/logs/stdout.log"
-    s3.put_object(Bucket=bucket, Key=log, Body=b"another's")
-    (tmp_path / "go").write_text("")
+    scene.s3.put_object(Bucket=scene.bucket, Key=log, Body=b"another's")
+    (scene.directory / "go").write_text("")
     pod.wait_until(lambda: pod.path("store.err").read_text().count("access denied") >= 3)
     assert not pod.path("execution/done").exists(), pod.told()
-    recorder.heal()
+    scene.recorder.heal()
     assert pod.wait("tests") == 0
     assert "the rest cannot be stored, and no retry can help" in pod.path("store.err").read_text()
     assert pod.end_sidecar() == 6
-    record = read_record(s3, bucket, execution_id)
+    record = scene.record(execution_id)
     assert (record["result"], record["artifact_status"]) == ("pass", "artifact_error")
     assert {one["path"] for one in record["failures"]} == {
-        f"{tmp_path}/artifacts/c\\n",
+        f"{scene.directory}/artifacts/c\\n",
         "logs/stdout.log",
     }
-    files = stored(s3, bucket, execution_id)
+    files = stored(scene, execution_id)
     assert (files["artifacts/custom/b"], files["logs/stdout.log"]) == (b"b", b"another's")
 
 
 @pytest.mark.parametrize("replacement", ["link", "link to nothing", "FIFO"])
 def test_logs_replaced_by_the_tests_are_not_read(
-    run_pod: RunPod, s3: S3Client, bucket: str, tmp_path: Path, replacement: str
+    scene: Scene, run_pod: RunPod, replacement: str
 ) -> None:
-    secret = tmp_path / "token"
+    secret = scene.directory / "token"
     secret.write_text("secret")
-    log = tmp_path / "output/stdout.log"
+    log = scene.directory / "output/stdout.log"
     replace = {
         "link": f"os.symlink('{secret}', '{log}')",
-        "link to nothing": f"os.symlink('{tmp_path}/execution/planted', '{log}')",
+        "link to nothing": f"os.symlink('{scene.directory}/execution/planted', '{log}')",
         "FIFO": f"os.mkfifo('{log}')",
     }
     pod = run_pod(f"import os, time; os.unlink('{log}'); {replace[replacement]}; time.sleep(60)")
@@ -318,5 +308,5 @@ def test_logs_replaced_by_the_tests_are_not_read(
     pod.kill("tests")
     pod.end_sidecar()
     assert not pod.path("execution/planted").exists()
-    assert read_record(s3, bucket, execution_id)["result"] == "error"
-    assert b"secret" not in b"".join(stored(s3, bucket, execution_id).values())
+    assert scene.record(execution_id)["result"] == "error"
+    assert b"secret" not in b"".join(stored(scene, execution_id).values())

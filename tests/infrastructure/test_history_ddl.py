@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import json
 import sys
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
@@ -13,11 +11,8 @@ import pytest
 from orchestrator_cli.core.executions.record.history import history_line
 from orchestrator_cli.core.executions.record.metadata import RunDetails, build_metadata
 from orchestrator_cli.infrastructure.history_ddl import COLUMNS, RUN_COLUMNS, Dialect, render_table
-from tests.support.objects import bucket_contents
 from tests.support.running import Processes, RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 
 def test_the_columns_match_a_history_line() -> None:
@@ -35,26 +30,20 @@ def test_the_columns_match_a_history_line() -> None:
     assert {column.name for column in RUN_COLUMNS} == line["run"].keys()
 
 
-def test_duckdb_reads_what_finish_and_run_write(
-    cli: RunCommand,
-    cli_process: Processes,
-    s3: S3Client,
-    bucket: str,
-    tmp_path: Path,
-) -> None:
-    passed = cli("new", "--suite", "smoke", "--label", "branch=main").ok().out.strip()
-    (tmp_path / "results.json").write_text("{}")
-    cli("upload", passed, tmp_path / "results.json").ok()
-    cli("finish", passed, "--result", "pass").ok()
+def test_duckdb_reads_what_finish_and_run_write(scene: Scene, cli_process: Processes) -> None:
+    passed = scene.cli("new", "--suite", "smoke", "--label", "branch=main").ok().out.strip()
+    (scene.directory / "results.json").write_text("{}")
+    scene.cli("upload", passed, scene.directory / "results.json").ok()
+    scene.cli("finish", passed, "--result", "pass").ok()
     cli_process.run(
         "run", "--suite", "it's", "--", sys.executable, "-c", "raise SystemExit(3)"
     ).expect(3)
-    for key, content in bucket_contents(s3, bucket, "history/").items():
-        file = tmp_path / key
+    for key, content in scene.contents("history/").items():
+        file = scene.directory / key
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_bytes(content)
-    location = str(tmp_path / "history")
-    statement = cli("history", "ddl", "--format", "duckdb", "--location", location).ok().out
+    location = str(scene.directory / "history")
+    statement = scene.cli("history", "ddl", "--format", "duckdb", "--location", location).ok().out
     with duckdb.connect() as database:
         database.execute(statement)
         rows = database.execute(
@@ -69,28 +58,28 @@ def test_duckdb_reads_what_finish_and_run_write(
     assert 1 <= len(days) <= 2
 
 
-def test_athena_uses_partition_projection(cli: RunCommand, bucket: str) -> None:
-    out = cli("history", "ddl", "--table", "ci.executions").ok().out
+def test_athena_uses_partition_projection(scene: Scene) -> None:
+    out = scene.cli("history", "ddl", "--table", "ci.executions").ok().out
     assert out.startswith("CREATE EXTERNAL TABLE IF NOT EXISTS ci.executions (\n")
     assert "PARTITIONED BY (`date` string)" in out
-    assert f"LOCATION 's3://{bucket}/history/'" in out
-    assert f"'storage.location.template' = 's3://{bucket}/history/date=${{date}}/'" in out
+    assert f"LOCATION 's3://{scene.bucket}/history/'" in out
+    assert f"'storage.location.template' = 's3://{scene.bucket}/history/date=${{date}}/'" in out
     for column in COLUMNS:
         assert out.count(f"\n  `{column.name}` ") == 1
     assert out.count("(") == out.count(")")
     assert out.count("<") == out.count(">")
 
 
-def test_spark_finds_its_partitions(cli: RunCommand, bucket: str) -> None:
-    out = cli("history", "ddl", "--format", "spark").ok().out
+def test_spark_finds_its_partitions(scene: Scene) -> None:
+    out = scene.cli("history", "ddl", "--format", "spark").ok().out
     assert "USING json\nPARTITIONED BY (`date`)" in out
-    assert f"LOCATION 's3a://{bucket}/history/'" in out
+    assert f"LOCATION 's3a://{scene.bucket}/history/'" in out
     assert out.endswith("MSCK REPAIR TABLE history;\n")
 
 
 @pytest.mark.parametrize("table", ["", "a.b.c", "a b", "x;DROP", "1a", "a.", "ü"])
-def test_an_invalid_table_name_is_refused(cli: RunCommand, bucket: str, table: str) -> None:
-    result = cli("history", "ddl", "--table", table).expect(2)
+def test_an_invalid_table_name_is_refused(scene: Scene, table: str) -> None:
+    result = scene.cli("history", "ddl", "--table", table).expect(2)
     assert "not a table name" in result.err
     assert result.out == ""
 

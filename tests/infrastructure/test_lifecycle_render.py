@@ -7,7 +7,7 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import boto3
 import pytest
@@ -17,10 +17,8 @@ from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, ap
 from tests.support.lifecycles import read_rules
 from tests.support.objects import remove_bucket
 from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.terraform import read_terraform
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 EVERYTHING = (
@@ -196,33 +194,33 @@ def test_cloudformation_names_the_conditions_of_the_policy(cli: RunCommand) -> N
 
 @pytest.mark.parametrize("options", [OPTIONS[1], EVERYTHING], ids=["rules", "everything"])
 def test_a_deployed_template_sets_the_same_rules_as_apply(
-    s3: S3Client, bucket: str, s3env: dict[str, str], cli: RunCommand, options: tuple[str, ...]
+    scene: Scene, s3env: dict[str, str], options: tuple[str, ...]
 ) -> None:
-    deployed = f"{bucket}-stack"
+    deployed = f"{scene.bucket}-stack"
     policy = options if options is not EVERYTHING else ()
-    cli("lifecycle", "apply", "--yes", *policy).expect(3)
-    template = render(cli, "cloudformation", *options, bucket=deployed)
+    scene.cli("lifecycle", "apply", "--yes", *policy).expect(3)
+    template = render(scene.cli, "cloudformation", *options, bucket=deployed)
     stacks = boto3.client("cloudformation", endpoint_url=s3env["AWS_ENDPOINT_URL"])
     stacks.create_stack(StackName=deployed, TemplateBody=template)
     [stack] = stacks.describe_stacks(StackName=deployed)["Stacks"]
     assert stack["StackStatus"] == "CREATE_COMPLETE"
     try:
-        assert read_rules(s3, deployed) == read_rules(s3, bucket)
-        check = cli("--bucket", deployed, "lifecycle", "apply", "--check", *policy).expect(3)
+        assert read_rules(scene.s3, deployed) == read_rules(scene.s3, scene.bucket)
+        check = scene.cli("--bucket", deployed, "lifecycle", "apply", "--check", *policy).expect(3)
         assert "differ" not in check.err
         if options is EVERYTHING:
-            assert s3.get_bucket_versioning(Bucket=deployed)["Status"] == "Enabled"
-            blocked = s3.get_public_access_block(Bucket=deployed)
+            assert scene.s3.get_bucket_versioning(Bucket=deployed)["Status"] == "Enabled"
+            blocked = scene.s3.get_public_access_block(Bucket=deployed)
             assert set(blocked["PublicAccessBlockConfiguration"].values()) == {True}
     finally:
-        remove_bucket(s3, deployed)
+        remove_bucket(scene.s3, deployed)
 
 
 # --- requests --------------------------------------------------------------------------------
 
 
-def test_each_aws_cli_request_is_accepted(s3: S3Client, bucket: str, cli: RunCommand) -> None:
-    requests = json.loads(render(cli, "json", *EVERYTHING[:5], bucket=bucket))
+def test_each_aws_cli_request_is_accepted(scene: Scene) -> None:
+    requests = json.loads(render(scene.cli, "json", *EVERYTHING[:5], bucket=scene.bucket))
     assert list(requests) == [
         "s3api put-bucket-versioning",
         "s3api put-bucket-lifecycle-configuration",
@@ -231,9 +229,9 @@ def test_each_aws_cli_request_is_accepted(s3: S3Client, bucket: str, cli: RunCom
         "s3api put-bucket-policy",
     ]
     for command, given in requests.items():
-        getattr(s3, command.removeprefix("s3api ").replace("-", "_"))(**given)
-    s3.delete_bucket_policy(Bucket=bucket)
-    assert "differ" not in cli("lifecycle", "apply", "--check").expect(3).err
+        getattr(scene.s3, command.removeprefix("s3api ").replace("-", "_"))(**given)
+    scene.s3.delete_bucket_policy(Bucket=scene.bucket)
+    assert "differ" not in scene.cli("lifecycle", "apply", "--check").expect(3).err
 
 
 def test_the_json_has_placeholders_for_unknown_names(cli: RunCommand) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 import os
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,13 +19,10 @@ from orchestrator_cli.core.live.state import LogPosition
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from tests.support.executions import put_execution
 from tests.support.faults import DropAnswer, ResetBefore, TruncateAnswer, internal_error, slow_down
 from tests.support.live import Clock, LogWriter, inject_later_date
 from tests.support.proxy import Proxy
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 LOG = "stdout.log"
 
@@ -68,19 +64,19 @@ def clock() -> Clock:
 
 
 @pytest.fixture
-def execution(s3: S3Client, bucket: str) -> str:
-    return put_execution(s3, bucket)
+def execution(scene: Scene) -> str:
+    return scene.put_execution()
 
 
 @pytest.fixture
-def writer(s3: S3Client, bucket: str, execution: str) -> LogWriter:
-    return LogWriter(s3, bucket, execution)
+def writer(scene: Scene, execution: str) -> LogWriter:
+    return LogWriter(scene.s3, scene.bucket, execution)
 
 
 @pytest.fixture
-def followed(recorder: Proxy, bucket: str, execution: str, clock: Clock) -> Followed:
+def followed(scene: Scene, execution: str, clock: Clock) -> Followed:
     retry = RetryPolicy(attempts=3, first_wait_seconds=0, patience_seconds=0.05, clock=clock)
-    store = ArtifactStore(S3Session(S3Settings(bucket, environment=os.environ), retry))
+    store = ArtifactStore(S3Session(S3Settings(scene.bucket, environment=os.environ), retry))
     return Followed(store, clock, execution)
 
 
@@ -150,24 +146,28 @@ def test_final_object_ends_it_where_the_segments_were_given_up(
 
 
 def test_final_object_of_parts_is_compared_with_what_was_shown(
-    s3: S3Client, bucket: str, writer: LogWriter, followed: Followed, execution: str
+    scene: Scene, writer: LogWriter, followed: Followed, execution: str
 ) -> None:
     log = os.urandom(BASE_PART_BYTES + 100)
     writer.write(log[:BASE_PART_BYTES], log[BASE_PART_BYTES:-50])
     for damaged in (False, True):
         key = f"executions/{execution}/logs/{LOG}"
-        begun = s3.create_multipart_upload(
-            Bucket=bucket, Key=key, Metadata={"part-schedule": "doubling-8388608-1000"}
+        begun = scene.s3.create_multipart_upload(
+            Bucket=scene.bucket, Key=key, Metadata={"part-schedule": "doubling-8388608-1000"}
         )
         content = log[:5] + b"x" + log[6:] if damaged else log
         parts = []
         for number, data in enumerate((content[:BASE_PART_BYTES], content[BASE_PART_BYTES:]), 1):
-            part = s3.upload_part(
-                Bucket=bucket, Key=key, UploadId=begun["UploadId"], PartNumber=number, Body=data
+            part = scene.s3.upload_part(
+                Bucket=scene.bucket,
+                Key=key,
+                UploadId=begun["UploadId"],
+                PartNumber=number,
+                Body=data,
             )
             parts.append({"PartNumber": number, "ETag": part["ETag"]})
-        s3.complete_multipart_upload(
-            Bucket=bucket,
+        scene.s3.complete_multipart_upload(
+            Bucket=scene.bucket,
             Key=key,
             UploadId=begun["UploadId"],
             MultipartUpload={"Parts": parts},  # type: ignore[typeddict-item]
@@ -228,8 +228,7 @@ def test_writer_that_comes_back_is_followed_again(
 
 @pytest.mark.parametrize("heartbeat", [False, True])
 def test_finished_execution_without_the_log_ends_it(
-    s3: S3Client,
-    bucket: str,
+    scene: Scene,
     writer: LogWriter,
     followed: Followed,
     clock: Clock,
@@ -239,7 +238,7 @@ def test_finished_execution_without_the_log_ends_it(
     writer.write(b"one\n", *([b""] if heartbeat else []))
     if heartbeat:
         writer.beat()
-    clock.at(10, lambda: put_execution(s3, bucket, execution, status="completed", result="error"))
+    clock.at(10, lambda: scene.put_execution(execution, status="completed", result="error"))
     with pytest.raises(WriterGoneError, match=r"stdout\.log was not stored; it ends at byte 4"):
         followed.follow(patience=Patience(has_no_end=True))
 
@@ -291,12 +290,12 @@ def test_minute_without_s3_is_outlasted_and_more_is_not(
 
 
 def test_segment_that_is_damaged_is_an_error(
-    s3: S3Client, bucket: str, writer: LogWriter, followed: Followed, execution: str
+    scene: Scene, writer: LogWriter, followed: Followed, execution: str
 ) -> None:
     writer.write(b"one\n")
     key = live_segment_key(execution, LOG, 0)
-    head = s3.head_object(Bucket=bucket, Key=key)
-    s3.put_object(Bucket=bucket, Key=key, Body=b"two\n", Metadata=head["Metadata"])
+    head = scene.s3.head_object(Bucket=scene.bucket, Key=key)
+    scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=b"two\n", Metadata=head["Metadata"])
     with pytest.raises(IntegrityError, match="do not match their checksum"):
         followed.follow()
 
@@ -350,10 +349,10 @@ def test_last_lines_of_a_long_log_take_one_listing_and_few_segments(
 
 
 def test_beginning_that_has_expired_is_left_out(
-    s3: S3Client, bucket: str, writer: LogWriter, followed: Followed, execution: str
+    scene: Scene, writer: LogWriter, followed: Followed, execution: str
 ) -> None:
     writer.write(b"one\n", b"two\n", b"three\n", b"")
-    s3.delete_object(Bucket=bucket, Key=live_segment_key(execution, LOG, 0))
+    scene.s3.delete_object(Bucket=scene.bucket, Key=live_segment_key(execution, LOG, 0))
     writer.store()
     reader = LiveReader(followed.store, execution, LOG)
     reader.join()

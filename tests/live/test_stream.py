@@ -5,18 +5,13 @@ from __future__ import annotations
 import os
 import signal
 import subprocess
-from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.executions.keys import live_prefix
 from orchestrator_cli.core.live.stream import WaitingBytes
 from tests.live.writing import stored_log
 from tests.runner.test_run import wait_for
-from tests.support.objects import list_keys
-from tests.support.proxy import Proxy
 from tests.support.running import Processes, RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 
 def feed(process: subprocess.Popen[bytes], data: bytes) -> None:
@@ -36,42 +31,40 @@ def start(
 
 
 def test_pipe_is_live_while_it_is_read_and_ends_before_the_final_log(
-    cli: RunCommand, cli_process: Processes, recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene, cli_process: Processes
 ) -> None:
-    process, execution_id = start(cli, cli_process)
+    process, execution_id = start(scene.cli, cli_process)
     feed(process, b"one\n")
-    wait_for(lambda: stored_log(s3, bucket, execution_id=execution_id).data == b"one\n")
+    wait_for(lambda: stored_log(scene.s3, scene.bucket, execution_id=execution_id).data == b"one\n")
     feed(process, b"two\nend")
     assert process.stdin is not None
     process.stdin.close()
     assert process.wait() == 0
-    stored = stored_log(s3, bucket, execution_id=execution_id)
+    stored = stored_log(scene.s3, scene.bucket, execution_id=execution_id)
     assert (stored.data, stored.ended) == (b"one\ntwo\nend", True)
     key = f"executions/{execution_id}/logs/stdout.log"
-    assert s3.get_object(Bucket=bucket, Key=key)["Body"].read() == b"one\ntwo\nend"
-    keys = [call.key for call in recorder.calls("PutObject")]
+    assert scene.s3.get_object(Bucket=scene.bucket, Key=key)["Body"].read() == b"one\ntwo\nend"
+    keys = [call.key for call in scene.recorder.calls("PutObject")]
     assert keys.index(key) > max(i for i, one in enumerate(keys) if one.startswith("live/"))
 
 
-def test_pipe_that_is_interrupted_has_no_end(
-    cli: RunCommand, cli_process: Processes, s3: S3Client, bucket: str
-) -> None:
-    process, execution_id = start(cli, cli_process, "artifacts/custom/serial.log")
+def test_pipe_that_is_interrupted_has_no_end(scene: Scene, cli_process: Processes) -> None:
+    process, execution_id = start(scene.cli, cli_process, "artifacts/custom/serial.log")
     feed(process, b"one\n")
     keys = live_prefix(execution_id)
-    wait_for(lambda: len(list_keys(s3, bucket, keys)) == 2)
+    wait_for(lambda: len(scene.list_keys(keys)) == 2)
     process.send_signal(signal.SIGINT)
     assert process.wait() == 130
     log = "artifacts/custom/serial.log"
-    assert not stored_log(s3, bucket, log, execution_id).ended
+    assert not stored_log(scene.s3, scene.bucket, log, execution_id).ended
 
 
-def test_short_pipe_is_not_live_and_files_never_are(cli: RunCommand, recorder: Proxy) -> None:
-    execution_id = cli("new").ok().out.strip()
+def test_short_pipe_is_not_live_and_files_never_are(scene: Scene) -> None:
+    execution_id = scene.cli("new").ok().out.strip()
     piped = ("upload", execution_id, "-", "--name", "stdout.log", "--live")
-    cli(*piped, stdin=b"x").ok()
-    assert [call.key for call in recorder.calls() if call.key.startswith("live/")] == []
-    cli("upload", execution_id, os.devnull, "--live").expect(2)
+    scene.cli(*piped, stdin=b"x").ok()
+    assert [call.key for call in scene.recorder.calls() if call.key.startswith("live/")] == []
+    scene.cli("upload", execution_id, os.devnull, "--live").expect(2)
 
 
 def test_bytes_that_wait_are_bounded_and_nothing_follows_a_gap() -> None:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -24,15 +22,13 @@ from tests.live.writing import (
 )
 from tests.support import faults
 from tests.support.proxy import Proxy
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 
 @pytest.fixture
-def logged(bucket: str, recorder: Proxy, tmp_path: Path) -> Iterator[LoggedRun]:
+def logged(scene: Scene) -> Iterator[LoggedRun]:
     """A run whose requests go through the recording proxy."""
-    logged = LoggedRun(tmp_path / "one", s3_store(bucket))
+    logged = LoggedRun(scene.directory / "one", s3_store(scene.bucket))
     yield logged
     logged.close()
 
@@ -59,21 +55,19 @@ def puts(recorder: Proxy) -> dict[str, int]:
 # --- what it costs ---------------------------------------------------------------------------
 
 
-def test_minute_of_a_line_a_second_costs_what_is_promised(
-    logged: LoggedRun, recorder: Proxy, s3: S3Client, bucket: str
-) -> None:
+def test_minute_of_a_line_a_second_costs_what_is_promised(scene: Scene, logged: LoggedRun) -> None:
     logged.run(60, numbered)
     logged.writer.finish(5)
-    counts = puts(recorder)
+    counts = puts(scene.recorder)
     assert counts["segments"] <= 30
     assert counts["ends"] == 2
     assert counts["states"] <= 4
     # It looks whether somebody else writes, once, and at nothing else.
-    assert recorder.count() == sum(counts.values()) + 1
-    stored = stored_log(s3, bucket)
+    assert scene.recorder.count() == sum(counts.values()) + 1
+    stored = stored_log(scene.s3, scene.bucket)
     assert (stored.data, stored.ended) == (lines(60), True)
-    assert stored_log(s3, bucket, ERR).ended
-    state = stored_state(s3, bucket)
+    assert stored_log(scene.s3, scene.bucket, ERR).ended
+    state = stored_state(scene.s3, scene.bucket)
     assert state.ended
     assert state.logs[OUT].offset == len(lines(60))
     assert state.logs[OUT].line == 60
@@ -107,49 +101,47 @@ def test_waits_grow_with_the_log_and_are_never_the_same_for_a_fleet(
     assert max(fixed) <= 3.3
 
 
-def test_backlog_goes_in_the_largest_segments_back_to_back(
-    logged: LoggedRun, s3: S3Client, bucket: str
-) -> None:
+def test_backlog_goes_in_the_largest_segments_back_to_back(scene: Scene, logged: LoggedRun) -> None:
     whole = b"x" * (2 * MAX_SEGMENT_BYTES - 1) + b"\n"
     logged.append(whole + b"tail\n")
     logged.writer.step()
-    assert stored_log(s3, bucket).sizes == [MAX_SEGMENT_BYTES, MAX_SEGMENT_BYTES, 5]
+    assert stored_log(scene.s3, scene.bucket).sizes == [MAX_SEGMENT_BYTES, MAX_SEGMENT_BYTES, 5]
 
 
 def test_log_of_exactly_one_segment_has_no_empty_one_but_its_end(
-    logged: LoggedRun, s3: S3Client, bucket: str
+    scene: Scene, logged: LoggedRun
 ) -> None:
     logged.append(b"x" * MAX_SEGMENT_BYTES)
     logged.run(10)
     logged.writer.finish(5)
-    stored = stored_log(s3, bucket)
+    stored = stored_log(scene.s3, scene.bucket)
     assert (stored.sizes, stored.ended) == ([MAX_SEGMENT_BYTES], True)
 
 
 def test_prompt_goes_with_the_next_interval_and_the_last_line_with_the_end(
-    logged: LoggedRun, s3: S3Client, bucket: str
+    scene: Scene, logged: LoggedRun
 ) -> None:
     logged.append(b"first\npass")
     logged.writer.step()
-    assert stored_log(s3, bucket).sizes == [6]
+    assert stored_log(scene.s3, scene.bucket).sizes == [6]
     logged.writer.step()
-    assert stored_log(s3, bucket).sizes == [6, 4]
+    assert stored_log(scene.s3, scene.bucket).sizes == [6, 4]
     logged.append(b"word: ")
     logged.writer.finish(5)
-    stored = stored_log(s3, bucket)
+    stored = stored_log(scene.s3, scene.bucket)
     assert (stored.data, stored.sizes, stored.ended) == (b"first\npassword: ", [6, 4, 6], True)
 
 
 def test_backlog_that_takes_too_long_is_left_to_the_final_log(
-    logged: LoggedRun, s3: S3Client, bucket: str
+    scene: Scene, logged: LoggedRun
 ) -> None:
     logged.append(b"a\n")
     logged.writer.step()
     logged.append(b"b\n")
     logged.writer.finish(0)
-    stored = stored_log(s3, bucket)
+    stored = stored_log(scene.s3, scene.bucket)
     assert (stored.data, stored.ended) == (b"a\n", True)
-    assert stored_state(s3, bucket).ended
+    assert stored_state(scene.s3, scene.bucket).ended
 
 
 # --- what goes wrong -------------------------------------------------------------------------
@@ -173,16 +165,16 @@ OUTAGES: dict[str, Callable[[Proxy], object]] = {
 
 @pytest.mark.parametrize("outage", OUTAGES.values(), ids=OUTAGES)
 def test_outage_leaves_no_gap_and_nothing_twice(
-    outage: Callable[[Proxy], object], logged: LoggedRun, recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene, outage: Callable[[Proxy], object], logged: LoggedRun
 ) -> None:
-    outage(recorder)
+    outage(scene.recorder)
     logged.run(120, numbered)
     assert logged.writer.off is None
-    recorder.heal()
+    scene.recorder.heal()
     logged.writer.finish(60)
-    stored = stored_log(s3, bucket)
+    stored = stored_log(scene.s3, scene.bucket)
     assert (stored.data, stored.ended) == (lines(120), True)
-    assert stored_state(s3, bucket).ended
+    assert stored_state(scene.s3, scene.bucket).ended
     assert logged.notes == []
 
 
@@ -198,22 +190,20 @@ def test_waits_grow_while_s3_is_away_and_nothing_is_sent_twice_for_it(
     assert "their end is not stored" in logged.notes[0]
 
 
-def test_wrong_clock_changes_times_only(logged: LoggedRun, s3: S3Client, bucket: str) -> None:
+def test_wrong_clock_changes_times_only(scene: Scene, logged: LoggedRun) -> None:
     logged.clock.off_ms = -3_600_000
     logged.run(10, numbered)
     logged.clock.off_ms = 3_600_000
     logged.run(10, numbered)
     logged.writer.finish(5)
-    assert stored_log(s3, bucket).data == lines(10) * 2
+    assert stored_log(scene.s3, scene.bucket).data == lines(10) * 2
 
 
-def test_refusal_turns_live_off_with_one_note(
-    logged: LoggedRun, recorder: Proxy, s3: S3Client, bucket: str
-) -> None:
-    recorder.inject(faults.access_denied(), "PutObject", key="live/", times=None)
+def test_refusal_turns_live_off_with_one_note(scene: Scene, logged: LoggedRun) -> None:
+    scene.recorder.inject(faults.access_denied(), "PutObject", key="live/", times=None)
     logged.run(60, numbered)
     logged.writer.finish(5)
-    assert recorder.count("PutObject") == 1
+    assert scene.recorder.count("PutObject") == 1
     assert len(logged.notes) == 1
     assert "live logs are off: " in logged.notes[0]
 
@@ -232,9 +222,11 @@ def test_file_that_becomes_shorter_turns_live_off(logged: LoggedRun, bucket: str
 
 
 @pytest.fixture
-def other(logged: LoggedRun, bucket: str, tmp_path: Path) -> Iterator[LoggedRun]:
+def other(scene: Scene, logged: LoggedRun) -> Iterator[LoggedRun]:
     """Another writer of the same execution, in another process as it were."""
-    other = LoggedRun(tmp_path / "two", s3_store(bucket), writer_id="b2" * 16, clock=logged.clock)
+    other = LoggedRun(
+        scene.directory / "two", s3_store(scene.bucket), writer_id="b2" * 16, clock=logged.clock
+    )
     yield other
     other.close()
 
@@ -246,7 +238,7 @@ def make_stale(logged: LoggedRun) -> None:
 
 
 def test_fresh_heartbeat_fences_another_writer(
-    logged: LoggedRun, other: LoggedRun, s3: S3Client, bucket: str
+    scene: Scene, logged: LoggedRun, other: LoggedRun
 ) -> None:
     logged.append(b"mine\n")
     logged.writer.step()
@@ -255,12 +247,12 @@ def test_fresh_heartbeat_fences_another_writer(
     assert "process 42 on bench-7 writes them" in other.notes[0]
     logged.append(b"too\n")
     logged.writer.finish(5)
-    assert stored_log(s3, bucket).data == b"mine\ntoo\n"
+    assert stored_log(scene.s3, scene.bucket).data == b"mine\ntoo\n"
     assert logged.notes == []
 
 
 def test_stale_heartbeat_is_taken_over_where_the_bytes_are_the_same(
-    logged: LoggedRun, other: LoggedRun, s3: S3Client, bucket: str
+    scene: Scene, logged: LoggedRun, other: LoggedRun
 ) -> None:
     logged.run(10, numbered)
     make_stale(other)
@@ -271,19 +263,19 @@ def test_stale_heartbeat_is_taken_over_where_the_bytes_are_the_same(
     other.append(lines(20)[len(lines(3)) :])
     other.writer.step()
     other.writer.finish(5)
-    assert stored_log(s3, bucket).data == lines(20)
-    state = stored_state(s3, bucket)
+    assert stored_log(scene.s3, scene.bucket).data == lines(20)
+    state = stored_state(scene.s3, scene.bucket)
     assert (state.writer, state.epoch, state.ended) == (other.writer_id, 2, True)
     # The one that was there before hears of it with its next heartbeat.
     logged.run(60)
     assert len(logged.notes) == 1
     assert "another writer" in logged.notes[0]
-    assert stored_log(s3, bucket).data == lines(20)
+    assert stored_log(scene.s3, scene.bucket).data == lines(20)
 
 
 @pytest.mark.parametrize("more", [b"", b"and more\n"])
 def test_other_bytes_are_not_taken_over(
-    more: bytes, logged: LoggedRun, other: LoggedRun, s3: S3Client, bucket: str
+    scene: Scene, more: bytes, logged: LoggedRun, other: LoggedRun
 ) -> None:
     logged.append(b"mine\n")
     logged.writer.step()
@@ -293,11 +285,11 @@ def test_other_bytes_are_not_taken_over(
     assert other.notes == [
         "live logs are off: other bytes are stored of stdout.log, from byte 0 on"
     ]
-    assert stored_log(s3, bucket).data == b"mine\n"
+    assert stored_log(scene.s3, scene.bucket).data == b"mine\n"
 
 
 def test_shorter_log_does_not_end_what_is_stored(
-    logged: LoggedRun, other: LoggedRun, s3: S3Client, bucket: str
+    scene: Scene, logged: LoggedRun, other: LoggedRun
 ) -> None:
     logged.append(b"mine\n")
     logged.writer.step()
@@ -306,45 +298,41 @@ def test_shorter_log_does_not_end_what_is_stored(
     other.writer.step()
     other.writer.finish(5)
     assert "shorter than what is stored" in other.notes[0]
-    stored = stored_log(s3, bucket)
+    stored = stored_log(scene.s3, scene.bucket)
     assert (stored.data, stored.ended) == (b"mine\n", False)
 
 
 def test_same_writer_begins_again_at_once_and_goes_on_where_it_was(
-    logged: LoggedRun, recorder: Proxy, tmp_path: Path, s3: S3Client, bucket: str
+    scene: Scene, logged: LoggedRun
 ) -> None:
     logged.run(10, numbered)
-    recorder.clear()
+    scene.recorder.clear()
     again = LoggedRun(logged.directory, logged.store, clock=Clock())
     again.append(b"and more\n")
     again.writer.step()
     again.writer.finish(5)
     again.close()
-    stored = stored_log(s3, bucket)
+    stored = stored_log(scene.s3, scene.bucket)
     assert (stored.data, stored.ended) == (lines(10) + b"and more\n", True)
-    assert stored_state(s3, bucket).epoch == 2
+    assert stored_state(scene.s3, scene.bucket).epoch == 2
     assert again.notes == []
     # What the last heartbeat did not know of is compared, and nothing is sent again.
-    assert recorder.count("PutObject", live_segment_key(ID, OUT, 0)) == 0
+    assert scene.recorder.count("PutObject", live_segment_key(ID, OUT, 0)) == 0
 
 
-def test_segment_of_nobody_known_turns_live_off(
-    logged: LoggedRun, s3: S3Client, bucket: str
-) -> None:
-    s3.put_object(Bucket=bucket, Key=live_segment_key(ID, OUT, 0), Body=b"foreign")
+def test_segment_of_nobody_known_turns_live_off(scene: Scene, logged: LoggedRun) -> None:
+    scene.s3.put_object(Bucket=scene.bucket, Key=live_segment_key(ID, OUT, 0), Body=b"foreign")
     logged.append(b"mine\n")
     assert logged.writer.step() is None
     assert "is not a segment of a live log" in logged.notes[0]
 
 
-def test_heartbeat_that_was_removed_is_made_again(
-    logged: LoggedRun, s3: S3Client, bucket: str
-) -> None:
+def test_heartbeat_that_was_removed_is_made_again(scene: Scene, logged: LoggedRun) -> None:
     logged.append(b"mine\n")
     logged.writer.step()
-    s3.delete_object(Bucket=bucket, Key=live_state_key(ID))
+    scene.s3.delete_object(Bucket=scene.bucket, Key=live_state_key(ID))
     logged.writer.finish(5)
-    assert stored_state(s3, bucket).ended
+    assert stored_state(scene.s3, scene.bucket).ended
     assert logged.notes == []
 
 

@@ -13,18 +13,15 @@ import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.commands_run import record, results, run_id, spools, stored
+from tests.support.commands_run import results, run_id, spools
 from tests.support.executions import make_id
 from tests.support.forkserver import ForkServer
 from tests.support.running import Processes, RunCommand
+from tests.support.scene import Scene
 from tests.support.terminal import Terminal
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 
 def wait_for(condition: Callable[[], object]) -> None:
@@ -46,10 +43,8 @@ def is_gone(pid: int) -> bool:
 # --- what is stored --------------------------------------------------------------------------
 
 
-def test_output_logs_artifacts_and_results_are_stored(
-    forks: ForkServer, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
-) -> None:
-    tree = make_tree({"coverage.xml": "<c/>", "deep/shot.png": "png"})
+def test_output_logs_artifacts_and_results_are_stored(scene: Scene, forks: ForkServer) -> None:
+    tree = scene.write_tree({"coverage.xml": "<c/>", "deep/shot.png": "png"})
     script = r"printf 'out\000\377'; printf 'err\n' >&2; exit 3"
     options = ("--suite", "smoke", "--label", "a=b", "--artifacts", tree)
     result = forks.run("run", *options, "--", "sh", "-c", script).expect(3)
@@ -57,7 +52,7 @@ def test_output_logs_artifacts_and_results_are_stored(
     assert b"err\n" in result.stderr
     assert b": fail, exit code 3; 6 files" in result.stderr
     execution_id = run_id(result)
-    files = stored(s3, bucket, execution_id)
+    files = scene.files(execution_id)
     assert sorted(files) == [
         "artifacts/coverage.xml",
         "artifacts/results.json",
@@ -68,7 +63,7 @@ def test_output_logs_artifacts_and_results_are_stored(
     ]
     assert files["logs/stdout.log"] == b"out\0\xff"
     assert files["logs/stderr.log"] == b"err\n"
-    kept = record(s3, bucket, execution_id)
+    kept = scene.record(execution_id)
     assert (kept["result"], kept["status"], kept["artifact_status"]) == (
         "fail",
         "completed",
@@ -87,12 +82,10 @@ def test_output_logs_artifacts_and_results_are_stored(
     assert spools() == []
 
 
-def test_runner_log_says_what_happened_and_no_secrets(
-    forks: ForkServer, s3: S3Client, bucket: str
-) -> None:
+def test_runner_log_says_what_happened_and_no_secrets(scene: Scene, forks: ForkServer) -> None:
     environment = {"TOKEN": "hush-hush"}
     result = forks.run("run", "--", "echo", "hello you", env=environment).ok()
-    log = stored(s3, bucket, run_id(result))["logs/runner.log"].decode()
+    log = scene.files(run_id(result))["logs/runner.log"].decode()
     assert all(
         re.match(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z ", line) for line in log.splitlines()
     )
@@ -101,50 +94,42 @@ def test_runner_log_says_what_happened_and_no_secrets(
     assert "hush" not in log
 
 
-def test_a_command_that_prints_nothing_leaves_empty_logs(
-    forks: ForkServer, s3: S3Client, bucket: str
-) -> None:
+def test_a_command_that_prints_nothing_leaves_empty_logs(scene: Scene, forks: ForkServer) -> None:
     result = forks.run("run", "--", "true").ok()
-    files = stored(s3, bucket, run_id(result))
+    files = scene.files(run_id(result))
     assert (files["logs/stdout.log"], files["logs/stderr.log"]) == (b"", b"")
     assert results(files)["result"] == "pass"
 
 
-def test_results_that_the_command_wrote_are_its_own(
-    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    script = f"mkdir {tmp_path}/a && echo mine > {tmp_path}/a/results.json"
-    result = forks.run("run", "--artifacts", tmp_path / "a", "--", "sh", "-c", script).ok()
-    assert stored(s3, bucket, run_id(result))["artifacts/results.json"] == b"mine\n"
+def test_results_that_the_command_wrote_are_its_own(scene: Scene, forks: ForkServer) -> None:
+    script = f"mkdir {scene.directory}/a && echo mine > {scene.directory}/a/results.json"
+    result = forks.run("run", "--artifacts", scene.directory / "a", "--", "sh", "-c", script).ok()
+    assert scene.files(run_id(result))["artifacts/results.json"] == b"mine\n"
 
 
-def test_the_command_can_upload_to_its_own_execution(
-    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    (tmp_path / "results.json").write_text("own")
+def test_the_command_can_upload_to_its_own_execution(scene: Scene, forks: ForkServer) -> None:
+    (scene.directory / "results.json").write_text("own")
     python = shlex.quote(sys.executable)
-    script = f"{python} -m orchestrator_cli upload {tmp_path}/results.json"
+    script = f"{python} -m orchestrator_cli upload {scene.directory}/results.json"
     result = forks.run(
-        "--bucket", bucket, "run", "--", "sh", "-c", script, env={"ORCHESTRATOR_BUCKET": None}
+        "--bucket", scene.bucket, "run", "--", "sh", "-c", script, env={"ORCHESTRATOR_BUCKET": None}
     ).ok()
-    files = stored(s3, bucket, run_id(result))
+    files = scene.files(run_id(result))
     assert files["artifacts/results.json"] == b"own"
     assert spools() == []
 
 
-def test_an_id_is_made_or_used(forks: ForkServer, s3: S3Client, bucket: str) -> None:
+def test_an_id_is_made_or_used(scene: Scene, forks: ForkServer) -> None:
     fresh, made = make_id(), make_id()
     forks.run("new", "--id", made, "--suite", "s").ok()
     for one in (fresh, made):
         forks.run("-q", "run", "--id", one, "--", "echo", "x").ok()
-        assert stored(s3, bucket, one)["logs/stdout.log"] == b"x\n"
-        assert record(s3, bucket, one)["run"]["command"] == ["echo", "x"]
-    assert record(s3, bucket, made)["test_suite"] == "s"
+        assert scene.files(one)["logs/stdout.log"] == b"x\n"
+        assert scene.record(one)["run"]["command"] == ["echo", "x"]
+    assert scene.record(made)["test_suite"] == "s"
 
 
-def test_the_logs_of_another_run_are_left_alone(
-    forks: ForkServer, s3: S3Client, bucket: str
-) -> None:
+def test_the_logs_of_another_run_are_left_alone(scene: Scene, forks: ForkServer) -> None:
     one = make_id()
     forks.run("-q", "run", "--id", one, "--", "echo", "first").ok()
     second = forks.run("run", "--id", one, "--", "echo", "second").ok()
@@ -152,7 +137,7 @@ def test_the_logs_of_another_run_are_left_alone(
     assert b"the key holds other content" in second.stderr
     assert b"to resume cannot help" in second.stderr
     assert b" --resume " not in second.stderr
-    assert stored(s3, bucket, one)["logs/stdout.log"] == b"first\n"
+    assert scene.files(one)["logs/stdout.log"] == b"first\n"
     (left,) = spools()
     assert (left / "logs/stdout.log").read_bytes() == b"second\n"
     again = forks.run("run", "--resume", left).expect(6)
@@ -160,29 +145,29 @@ def test_the_logs_of_another_run_are_left_alone(
 
 
 def test_an_artifact_that_cannot_be_stored_is_told_and_marked(
-    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, forks: ForkServer
 ) -> None:
-    tree = tmp_path / "tree"
+    tree = scene.directory / "tree"
     tree.mkdir()
     (tree / "good").write_text("x")
     (tree / "bad\nname").write_text("x")
     result = forks.run("run", "--artifacts", tree, "--", "true").ok()
     assert b"control characters" in result.stderr
-    kept = record(s3, bucket, run_id(result))
+    kept = scene.record(run_id(result))
     assert kept["artifact_status"] == "artifact_error"
     assert len(kept["failures"]) == 1
-    assert "artifacts/custom/good" in stored(s3, bucket, run_id(result))
+    assert "artifacts/custom/good" in scene.files(run_id(result))
 
 
 def test_an_artifact_that_was_never_made_is_said_and_recorded(
-    forks: ForkServer, s3: S3Client, bucket: str
+    scene: Scene, forks: ForkServer
 ) -> None:
     os.mkfifo("fifo")
     made = ("--artifacts", "nowhere.xml", "--artifacts", "fifo")
     result = forks.run("run", *made, "--", "true").ok()
     assert b"nowhere.xml: no such file" in result.stderr
     assert b"fifo: not a regular file" in result.stderr
-    kept = record(s3, bucket, run_id(result))
+    kept = scene.record(run_id(result))
     assert (kept["result"], kept["artifact_status"]) == ("pass", "artifact_error")
     names = ["artifacts/custom/fifo", "artifacts/custom/nowhere.xml"]
     assert sorted(one["path"] for one in kept["failures"]) == names
@@ -190,44 +175,42 @@ def test_an_artifact_that_was_never_made_is_said_and_recorded(
     Path("fifo").unlink()
     Path("fifo").write_text("a file now")
     forks.run("upload", run_id(result), "nowhere.xml", "fifo").ok()
-    cleared = record(s3, bucket, run_id(result))
+    cleared = scene.record(run_id(result))
     assert (cleared["artifact_status"], cleared["failures"]) == ("complete", [])
 
 
-def test_an_artifact_that_may_be_missing_is_no_failure(
-    forks: ForkServer, s3: S3Client, bucket: str
-) -> None:
+def test_an_artifact_that_may_be_missing_is_no_failure(scene: Scene, forks: ForkServer) -> None:
     options = ("--artifacts", "nowhere", "--if-no-artifacts", "ignore")
     result = forks.run("run", *options, "--", "true").ok()
     assert b"nowhere" not in result.stderr
-    assert record(s3, bucket, run_id(result))["artifact_status"] == "complete"
+    assert scene.record(run_id(result))["artifact_status"] == "complete"
 
 
 def test_several_files_and_directories_are_stored_without_what_is_hidden(
-    forks: ForkServer, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
+    scene: Scene, forks: ForkServer
 ) -> None:
-    tree = make_tree({"a/one.txt": "1", "a/.env": "SECRET", "b/two.txt": "2", "report.xml": "<r/>"})
+    tree = scene.write_tree(
+        {"a/one.txt": "1", "a/.env": "SECRET", "b/two.txt": "2", "report.xml": "<r/>"}
+    )
     options = [word for name in ("a", "b", "report.xml") for word in ("--artifacts", tree / name)]
     result = forks.run("run", *options, "--", "true").ok()
     assert b".env: hidden" in result.stderr
-    files = stored(s3, bucket, run_id(result))
+    files = scene.files(run_id(result))
     assert {path for path in files if path.startswith("artifacts/custom/")} == {
         "artifacts/custom/one.txt",
         "artifacts/custom/two.txt",
         "artifacts/custom/report.xml",
     }
-    kept = record(s3, bucket, run_id(result))
+    kept = scene.record(run_id(result))
     assert (kept["artifact_status"], kept["failures"]) == ("complete", [])
 
 
-def test_two_files_for_one_place_are_one_failure(
-    forks: ForkServer, s3: S3Client, bucket: str, make_tree: Callable[..., Path]
-) -> None:
-    tree = make_tree({"a/same.txt": "1", "b/same.txt": "2"})
+def test_two_files_for_one_place_are_one_failure(scene: Scene, forks: ForkServer) -> None:
+    tree = scene.write_tree({"a/same.txt": "1", "b/same.txt": "2"})
     options = ("--artifacts", tree / "a", "--artifacts", tree / "b")
     result = forks.run("run", *options, "--", "true").ok()
     assert b"same.txt: the key holds other content" in result.stderr
-    kept = record(s3, bucket, run_id(result))
+    kept = scene.record(run_id(result))
     assert kept["artifact_status"] == "artifact_error"
     assert [one["path"] for one in kept["failures"]] == ["artifacts/custom/same.txt"]
 
@@ -245,57 +228,49 @@ def test_two_files_for_one_place_are_one_failure(
     ],
 )
 def test_the_exit_code_is_the_commands(
-    script: str,
-    code: int,
-    result: str,
-    summary: str,
-    forks: ForkServer,
-    s3: S3Client,
-    bucket: str,
+    scene: Scene, script: str, code: int, result: str, summary: str, forks: ForkServer
 ) -> None:
     ended = forks.run("run", "--", "sh", "-c", script).expect(code)
-    kept = record(s3, bucket, run_id(ended))
+    kept = scene.record(run_id(ended))
     assert (kept["result"], kept["run"]["summary"]) == (result, summary)
     assert kept["run"]["exit_code"] == code
 
 
-def test_a_command_that_cannot_start_ends_as_in_a_shell(
-    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    plain = tmp_path / "plain"
+def test_a_command_that_cannot_start_ends_as_in_a_shell(scene: Scene, forks: ForkServer) -> None:
+    plain = scene.directory / "plain"
     plain.write_text("")
     missing = forks.run("run", "--", "no-such-command").expect(127)
     assert b"no-such-command: command not found" in missing.stderr
     denied = forks.run("run", "--", plain).expect(126)
     for one in (missing, denied):
-        assert record(s3, bucket, run_id(one))["result"] == "error"
-        assert results(stored(s3, bucket, run_id(one)))["result"] == "error"
+        assert scene.record(run_id(one))["result"] == "error"
+        assert results(scene.files(run_id(one)))["result"] == "error"
 
 
 def test_a_script_without_an_interpreter_runs_as_in_a_shell(
-    forks: ForkServer, bucket: str, tmp_path: Path
+    scene: Scene, forks: ForkServer
 ) -> None:
-    script = tmp_path / "script"
+    script = scene.directory / "script"
     script.write_text('echo "got $1"; exit 4\n')
     script.chmod(0o755)
     assert forks.run("run", "--", script, "it").expect(4).stdout == b"got it\n"
 
 
 def test_a_time_limit_ends_the_group_even_where_sigterm_is_ignored(
-    forks: ForkServer, s3: S3Client, bucket: str
+    scene: Scene, forks: ForkServer
 ) -> None:
     script = "trap '' TERM; echo begun; while :; do sleep 1; done"
     limits = ("--timeout", "3s", "--kill-after", "200ms")
     result = forks.run("run", *limits, "--", "sh", "-c", script).expect(124)
     assert result.stdout == b"begun\n"
-    kept = record(s3, bucket, run_id(result))
+    kept = scene.record(run_id(result))
     assert kept["result"] == "error"
     assert (kept["run"]["timed_out"], kept["run"]["exit_code"]) == (True, 124)
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1])
 def test_signals_reach_the_command_and_its_output_is_stored(
-    number: signal.Signals, cli_process: Processes, s3: S3Client, bucket: str
+    scene: Scene, number: signal.Signals, cli_process: Processes
 ) -> None:
     name = number.name.removeprefix("SIG")
     script = f"trap 'echo {name}; exit 9' {name}; echo ready; while :; do sleep 0.05; done"
@@ -305,20 +280,19 @@ def test_signals_reach_the_command_and_its_output_is_stored(
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (9, f"{name}\n".encode())
-    files = stored(s3, bucket, run_id(err))
+    files = scene.files(run_id(err))
     assert files["logs/stdout.log"] == f"ready\n{name}\n".encode()
     assert f"{number.name}: passed on".encode() in files["logs/runner.log"]
 
 
-def test_a_command_that_ignores_sigterm_goes_on(
-    cli_process: Processes, bucket: str, tmp_path: Path
-) -> None:
-    script = f"trap '' TERM; echo ready; until [ -e {tmp_path}/go ]; do sleep 0.05; done; echo done"
+def test_a_command_that_ignores_sigterm_goes_on(scene: Scene, cli_process: Processes) -> None:
+    go = scene.directory / "go"
+    script = f"trap '' TERM; echo ready; until [ -e {go} ]; do sleep 0.05; done; echo done"
     process = cli_process.start("-q", "run", "--", "sh", "-c", script)
     assert process.stdout is not None
     assert process.stdout.readline() == b"ready\n"
     process.send_signal(signal.SIGTERM)
-    (tmp_path / "go").touch()
+    (scene.directory / "go").touch()
     out, _ = process.communicate(timeout=60)
     assert (process.returncode, out) == (0, b"done\n")
 
@@ -336,14 +310,12 @@ def test_a_failed_run_names_the_command_that_shows_why(forks: ForkServer, bucket
 
 
 @pytest.mark.parametrize("trap", ["", "trap '' TERM; "])
-def test_what_it_leaves_behind_ends_with_it(
-    trap: str, forks: ForkServer, s3: S3Client, bucket: str
-) -> None:
+def test_what_it_leaves_behind_ends_with_it(scene: Scene, trap: str, forks: ForkServer) -> None:
     script = f"({trap}echo ready >&2; exec sleep 600) & echo $!; sleep 0.2; exit 5"
     result = forks.run("run", "--", "sh", "-c", script).expect(5)
     pid = int(result.stdout)
     wait_for(lambda: is_gone(pid))
-    assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == result.stdout
+    assert scene.files(run_id(result))["logs/stdout.log"] == result.stdout
 
 
 def test_a_daemon_that_holds_the_streams_open_stops_nobody(forks: ForkServer, bucket: str) -> None:
@@ -355,19 +327,19 @@ def test_a_daemon_that_holds_the_streams_open_stops_nobody(forks: ForkServer, bu
 
 
 def test_a_stream_closed_early_ends_early_for_our_reader(
-    cli_process: Processes, bucket: str, tmp_path: Path
+    scene: Scene, cli_process: Processes
 ) -> None:
-    script = f"echo x; exec >&-; until [ -e {tmp_path}/go ]; do sleep 0.05; done; exit 6"
+    script = f"echo x; exec >&-; until [ -e {scene.directory}/go ]; do sleep 0.05; done; exit 6"
     process = cli_process.start("-q", "run", "--", "sh", "-c", script)
     assert process.stdout is not None
     assert process.stdout.read() == b"x\n"  # to the end, while the command runs
     assert process.poll() is None
-    (tmp_path / "go").touch()
+    (scene.directory / "go").touch()
     assert process.wait(60) == 6
 
 
 def test_a_reader_that_leaves_is_noticed_by_the_command(
-    cli_process: Processes, s3: S3Client, bucket: str
+    scene: Scene, cli_process: Processes
 ) -> None:
     process = cli_process.start("run", "--", "yes")
     assert process.stdout is not None
@@ -375,22 +347,20 @@ def test_a_reader_that_leaves_is_noticed_by_the_command(
     process.stdout.close()
     assert process.wait(60) == 128 + signal.SIGPIPE
     assert process.stderr is not None
-    kept = record(s3, bucket, run_id(process.stderr.read()))
+    kept = scene.record(run_id(process.stderr.read()))
     assert kept["run"]["signal"] == "SIGPIPE"
 
 
-def test_closed_streams_change_nothing(
-    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
+def test_closed_streams_change_nothing(scene: Scene, cli_process: Processes) -> None:
     line = shlex.join([sys.executable, "-m", "orchestrator_cli", "run", "--id", one := make_id()])
-    script = f"{line} -- sh -c 'echo x > {tmp_path}/ran; exit 3' <&- >&- 2>&-"
+    script = f"{line} -- sh -c 'echo x > {scene.directory}/ran; exit 3' <&- >&- 2>&-"
     cli_process.run(command=("sh", "-c", script)).expect(3)
-    assert (tmp_path / "ran").exists()
-    assert record(s3, bucket, one)["result"] == "fail"
+    assert (scene.directory / "ran").exists()
+    assert scene.record(one)["result"] == "fail"
 
 
 def test_a_full_disk_behind_our_output_costs_neither_the_command_nor_the_log(
-    cli_process: Processes, s3: S3Client, bucket: str
+    scene: Scene, cli_process: Processes
 ) -> None:
     script = "echo one; sleep 0.1; echo two; exit 3"
     with Path("/dev/full").open("wb") as full:
@@ -398,14 +368,14 @@ def test_a_full_disk_behind_our_output_costs_neither_the_command_nor_the_log(
         _, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert b"warning: standard output: No space left on device" in err
-    assert stored(s3, bucket, run_id(err))["logs/stdout.log"] == b"one\ntwo\n"
+    assert scene.files(run_id(err))["logs/stdout.log"] == b"one\ntwo\n"
 
 
 def test_a_record_that_is_not_valid_has_to_be_put_right_before_a_run_is_stored(
-    forks: ForkServer, s3: S3Client, bucket: str
+    scene: Scene, forks: ForkServer
 ) -> None:
     one = make_id()
-    s3.put_object(Bucket=bucket, Key=f"executions/{one}/metadata.json", Body=b"{")
+    scene.s3.put_object(Bucket=scene.bucket, Key=f"executions/{one}/metadata.json", Body=b"{")
     ran = forks.run("run", "--id", one, "--", "echo", "x").ok()
     assert ran.stdout == b"x\n"
     assert b"metadata.json of" in ran.stderr
@@ -429,7 +399,7 @@ def test_standard_input_is_the_commands(cli_process: Processes, bucket: str) -> 
 
 
 def test_much_output_passes_unchanged_and_is_stored_in_bounded_memory(
-    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, cli_process: Processes
 ) -> None:
     size = 96 * 1024 * 1024
     script = (
@@ -439,7 +409,7 @@ def test_much_output_passes_unchanged_and_is_stored_in_bounded_memory(
         "sys.exit(code)"
     )
     inner = [sys.executable, "-m", "orchestrator_cli", "run", "--", "head", "-c", str(size)]
-    out = tmp_path / "out"
+    out = scene.directory / "out"
     with out.open("wb") as file:
         process = cli_process.start(
             *inner, "/dev/zero", stdout=file, command=(sys.executable, "-c", script)
@@ -449,7 +419,7 @@ def test_much_output_passes_unchanged_and_is_stored_in_bounded_memory(
     assert out.stat().st_size == size
     assert int(err.split()[-1]) < 200 * 1024  # KiB
     key = f"executions/{run_id(err)}/logs/stdout.log"
-    assert s3.head_object(Bucket=bucket, Key=key)["ContentLength"] == size
+    assert scene.s3.head_object(Bucket=scene.bucket, Key=key)["ContentLength"] == size
 
 
 # --- terminals -------------------------------------------------------------------------------
@@ -461,15 +431,13 @@ PROBE = (
 )
 
 
-def test_a_terminal_stays_a_terminal(
-    terminal: Callable[..., Terminal], s3: S3Client, bucket: str
-) -> None:
+def test_a_terminal_stays_a_terminal(scene: Scene, terminal: Callable[..., Terminal]) -> None:
     shown = terminal("run", "--", sys.executable, "-c", PROBE, columns=91)
     shown.read_until(rb"\[True, True, True\] 91\r\n")
     shown.send(b"keys\r")
     shown.read_until(rb"got keys\r\n")
     assert shown.wait() == 0
-    files = stored(s3, bucket, run_id(shown.output))
+    files = scene.files(run_id(shown.output))
     assert b"got keys" in files["logs/stdout.log"]
     assert files["logs/stderr.log"] == b"bad\r\n"
 
@@ -496,7 +464,7 @@ def test_the_command_hears_of_a_new_window_size(
 
 
 def test_ctrl_c_in_a_terminal_is_the_commands(
-    terminal: Callable[..., Terminal], s3: S3Client, bucket: str
+    scene: Scene, terminal: Callable[..., Terminal]
 ) -> None:
     # No shell: one may lose a signal that comes while it starts another command.
     script = "import time; print('ready', flush=True); time.sleep(600)"
@@ -504,7 +472,7 @@ def test_ctrl_c_in_a_terminal_is_the_commands(
     shown.read_until(b"ready")
     shown.send(b"\x03")
     assert shown.wait() == 130
-    assert record(s3, bucket, run_id(shown.output))["run"]["signal"] == "SIGINT"
+    assert scene.record(run_id(shown.output))["run"]["signal"] == "SIGINT"
 
 
 def test_the_terminal_gets_its_modes_back(terminal: Callable[..., Terminal], bucket: str) -> None:
@@ -540,10 +508,8 @@ def test_a_command_with_its_output_elsewhere_may_read_from_the_terminal(
         ("run --resume .", "not the spool of a run"),
     ],
 )
-def test_bad_usage_is_told_before_the_command_starts(
-    line: str, text: str, cli: RunCommand, bucket: str
-) -> None:
-    result = cli(*line.split()).expect(2)
+def test_bad_usage_is_told_before_the_command_starts(scene: Scene, line: str, text: str) -> None:
+    result = scene.cli(*line.split()).expect(2)
     assert text in result.err
     assert not Path("mark").exists()
 
@@ -552,10 +518,10 @@ def test_settings_are_looked_at_before_a_run_is_resumed(cli: RunCommand) -> None
     assert "no bucket" in cli("run", "--resume", ".").expect(2).err
 
 
-def test_show_says_how_it_ran(forks: ForkServer, cli: RunCommand, bucket: str) -> None:
+def test_show_says_how_it_ran(scene: Scene, forks: ForkServer) -> None:
     execution_id = run_id(forks.run("run", "--", "echo", "a b").ok())
     assert re.search(
         r"^run\texit code 0 after .* s on .*: echo 'a b'$",
-        cli("show", execution_id).out,
+        scene.cli("show", execution_id).out,
         re.MULTILINE,
     )

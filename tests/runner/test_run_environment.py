@@ -7,12 +7,11 @@ import signal
 import stat
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.runner.test_run import wait_for
-from tests.support.commands_run import printed_command, record, results, run_id, stored
+from tests.support.commands_run import printed_command, results, run_id
 from tests.support.forkserver import ForkServer
 from tests.support.limits import (
     few_descriptors,
@@ -22,9 +21,7 @@ from tests.support.limits import (
     non_blocking,
 )
 from tests.support.running import Processes, Result, RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 SCRIPT = ("sh", "-c", "echo out; exit 7")
 
@@ -41,7 +38,7 @@ def assert_ran(result: Result) -> None:
 
 @pytest.mark.parametrize("count", [6, 7, 8, 10, 13, 16, 18, 19, 20, 24, 48])
 def test_with_few_descriptors_the_command_runs(
-    count: int, cli_process: Processes, forks: ForkServer, s3: S3Client, bucket: str
+    scene: Scene, count: int, cli_process: Processes, forks: ForkServer
 ) -> None:
     result = cli_process.run("run", "--", *SCRIPT, command=few_descriptors(count))
     assert_ran(result)
@@ -50,19 +47,19 @@ def test_with_few_descriptors_the_command_runs(
     elif b"not everything" in result.stderr:
         assert count < 48
         forks.run(*printed_command(result.stderr)).ok()
-        assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
+        assert scene.files(run_id(result))["logs/stdout.log"] == b"out\n"
     else:
-        assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
+        assert scene.files(run_id(result))["logs/stdout.log"] == b"out\n"
 
 
 @needs_another_user
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 8, 64])
 def test_with_few_processes_and_threads_the_command_runs(
-    count: int, cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, count: int, cli_process: Processes
 ) -> None:
     """Whatever is not stored is said; what has a spool is stored by the printed command."""
     command, user = few_processes(count)
-    spool = tmp_path / "spool"
+    spool = scene.directory / "spool"
     spool.mkdir()
     os.chown(spool, user, user)
     line = ("run", "--spool", spool, "--", *SCRIPT)
@@ -73,7 +70,7 @@ def test_with_few_processes_and_threads_the_command_runs(
         assert b"no more threads" in result.stderr
         assert str(left[0]).encode() in result.stderr
     elif b"nothing of this run is stored" not in result.stderr:
-        assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
+        assert scene.files(run_id(result))["logs/stdout.log"] == b"out\n"
         assert count > 1
     assert count < 64 or not left
 
@@ -81,14 +78,12 @@ def test_with_few_processes_and_threads_the_command_runs(
 # --- no home, no spool -----------------------------------------------------------------------
 
 
-def test_without_a_home_the_output_is_stored(
-    cli_process: Processes, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
+def test_without_a_home_the_output_is_stored(scene: Scene, cli_process: Processes) -> None:
     """Without HOME, the home of the passwd entry counts; that is the container's case."""
-    environment = {"HOME": None, "TMPDIR": str(tmp_path)}
+    environment = {"HOME": None, "TMPDIR": str(scene.directory)}
     result = cli_process.run("run", "--", *SCRIPT, env=environment, command=_without_passwd())
     assert_ran(result)
-    assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
+    assert scene.files(run_id(result))["logs/stdout.log"] == b"out\n"
     assert list(Path.cwd().iterdir()) == []
 
 
@@ -104,38 +99,36 @@ def _without_passwd() -> tuple[str, ...]:
 
 
 def test_with_a_home_that_cannot_be_used_the_output_is_stored(
-    forks: ForkServer, s3: S3Client, bucket: str
+    scene: Scene, forks: ForkServer
 ) -> None:
     environment = {"HOME": "/dev/null/home", "TMPDIR": None}
     result = forks.run("run", "--", *SCRIPT, env=environment)
     assert_ran(result)
-    assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
+    assert scene.files(run_id(result))["logs/stdout.log"] == b"out\n"
 
 
-def test_no_place_for_the_spool_costs_the_logs_and_says_so(
-    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    (tmp_path / "report.xml").write_text("<r/>")
-    options = ("--spool", "/dev/null/spool", "--artifacts", tmp_path / "report.xml")
+def test_no_place_for_the_spool_costs_the_logs_and_says_so(scene: Scene, forks: ForkServer) -> None:
+    (scene.directory / "report.xml").write_text("<r/>")
+    options = ("--spool", "/dev/null/spool", "--artifacts", scene.directory / "report.xml")
     result = forks.run("run", *options, "--", *SCRIPT)
     assert_ran(result)
     assert b"/dev/null/spool: Not a directory: the output of CMD will not be stored" in (
         result.stderr
     )
-    kept = record(s3, bucket, run_id(result))
+    kept = scene.record(run_id(result))
     assert (kept["result"], kept["artifact_status"]) == ("fail", "artifact_error")
     assert {one["path"] for one in kept["failures"]} == {"logs/stdout.log", "logs/runner.log"}
-    files = stored(s3, bucket, run_id(result))
+    files = scene.files(run_id(result))
     assert sorted(files) == ["artifacts/custom/report.xml", "artifacts/results.json"]
     assert results(files)["exit_code"] == 7
 
 
 @pytest.mark.parametrize("made", ["by another", "a link", "open to others"])
 def test_a_place_that_somebody_else_prepared_is_not_used(
-    made: str, forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, made: str, forks: ForkServer
 ) -> None:
-    planted = tmp_path / f"orchestrator-{os.getuid()}"
-    elsewhere = tmp_path / "elsewhere"
+    planted = scene.directory / f"orchestrator-{os.getuid()}"
+    elsewhere = scene.directory / "elsewhere"
     elsewhere.mkdir(mode=0o700)
     if made == "a link":
         planted.symlink_to(elsewhere)
@@ -146,7 +139,7 @@ def test_a_place_that_somebody_else_prepared_is_not_used(
         if os.geteuid() != 0:
             pytest.skip("only root can make what belongs to another user")
         os.chown(planted, 54321, 54321)
-    environment = {"HOME": "/dev/null/home", "TMPDIR": str(tmp_path)}
+    environment = {"HOME": "/dev/null/home", "TMPDIR": str(scene.directory)}
     result = forks.run("run", "--", *SCRIPT, env=environment)
     assert_ran(result)
     assert b"the output of CMD will not be stored" in result.stderr
@@ -154,19 +147,16 @@ def test_a_place_that_somebody_else_prepared_is_not_used(
     assert list(planted.iterdir()) == []
 
 
-def test_a_fallback_for_the_spool_is_ours_alone(
-    forks: ForkServer, bucket: str, tmp_path: Path
-) -> None:
-    environment = {"HOME": "/dev/null/home", "TMPDIR": str(tmp_path)}
+def test_a_fallback_for_the_spool_is_ours_alone(scene: Scene, forks: ForkServer) -> None:
+    environment = {"HOME": "/dev/null/home", "TMPDIR": str(scene.directory)}
     forks.run("run", "--", "true", env=environment).ok()
-    made = tmp_path / f"orchestrator-{os.getuid()}"
+    made = scene.directory / f"orchestrator-{os.getuid()}"
     assert stat.S_IMODE(made.stat().st_mode) == 0o700
 
 
-def test_in_a_directory_that_is_gone_the_command_runs(
-    cli_process: Processes, bucket: str, tmp_path: Path
-) -> None:
-    script = f'mkdir {tmp_path}/gone; cd {tmp_path}/gone; rmdir {tmp_path}/gone; exec "$@"'
+def test_in_a_directory_that_is_gone_the_command_runs(scene: Scene, cli_process: Processes) -> None:
+    gone = scene.directory / "gone"
+    script = f'mkdir {gone}; cd {gone}; rmdir {gone}; exec "$@"'
     python = (sys.executable, "-m", "orchestrator_cli")
     line = ("run", "--artifacts", "report.xml", "--", *SCRIPT)
     result = cli_process.run(*line, command=("sh", "-c", script, "sh", *python))
@@ -186,11 +176,7 @@ def test_in_a_directory_that_is_gone_the_command_runs(
     ],
 )
 def test_settings_that_cannot_be_used_cost_the_storage_and_not_the_command(
-    settings: dict[str, str | None],
-    said: bytes,
-    forks: ForkServer,
-    s3: S3Client,
-    bucket: str,
+    scene: Scene, settings: dict[str, str | None], said: bytes, forks: ForkServer
 ) -> None:
     Path("broken.toml").write_text("bucket =")
     options = ("--suite", "smoke", "--metrics-push", "nowhere")
@@ -199,13 +185,13 @@ def test_settings_that_cannot_be_used_cost_the_storage_and_not_the_command(
     assert result.stderr.count(said) == (1 if "AWS_PROFILE" in settings else 2)
     assert b"nothing is counted there" in result.stderr
     forks.run(*printed_command(result.stderr)).ok()
-    kept = record(s3, bucket, run_id(result))
+    kept = scene.record(run_id(result))
     assert (kept["result"], kept["test_suite"], kept["artifact_status"]) == (
         "fail",
         "smoke",
         "complete",
     )
-    assert stored(s3, bucket, run_id(result))["logs/stdout.log"] == b"out\n"
+    assert scene.files(run_id(result))["logs/stdout.log"] == b"out\n"
 
 
 @pytest.mark.parametrize(
@@ -241,9 +227,7 @@ def test_a_signal_that_was_ignored_stays_so_for_the_command_too(
 # --- non-blocking descriptors ----------------------------------------------------------------
 
 
-def test_output_to_a_slow_non_blocking_pipe_is_whole(
-    cli_process: Processes, s3: S3Client, bucket: str
-) -> None:
+def test_output_to_a_slow_non_blocking_pipe_is_whole(scene: Scene, cli_process: Processes) -> None:
     size = 3_000_000
     process = cli_process.start(
         "run", "--", "head", "-c", str(size), "/dev/zero", command=non_blocking(1, 2)
@@ -251,13 +235,11 @@ def test_output_to_a_slow_non_blocking_pipe_is_whole(
     out, err = process.communicate(timeout=90)
     assert process.returncode == 0
     assert out == bytes(size)
-    assert stored(s3, bucket, run_id(err))["logs/stdout.log"] == bytes(size)
+    assert scene.files(run_id(err))["logs/stdout.log"] == bytes(size)
 
 
-def test_the_end_of_a_non_blocking_input_is_its_end(
-    cli_process: Processes, cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
-    execution_id = cli("new").ok().out.strip()
+def test_the_end_of_a_non_blocking_input_is_its_end(scene: Scene, cli_process: Processes) -> None:
+    execution_id = scene.cli("new").ok().out.strip()
     process = cli_process.start(
         "upload", execution_id, "-", "--name", "stdout.log", command=non_blocking(0), stdin=-1
     )
@@ -269,18 +251,16 @@ def test_the_end_of_a_non_blocking_input_is_its_end(
     process.stdin.write(b"world")
     process.stdin.close()
     assert process.wait(60) == 0
-    assert stored(s3, bucket, execution_id)["logs/stdout.log"] == b"hello world"
+    assert scene.files(execution_id)["logs/stdout.log"] == b"hello world"
 
 
-def test_a_closed_input_is_not_taken_for_an_empty_one(
-    cli_process: Processes, cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
-    execution_id = cli("new").ok().out.strip()
+def test_a_closed_input_is_not_taken_for_an_empty_one(scene: Scene, cli_process: Processes) -> None:
+    execution_id = scene.cli("new").ok().out.strip()
     python = (sys.executable, "-m", "orchestrator_cli")
     line = ("upload", execution_id, "-", "--name", "stdout.log")
     result = cli_process.run(*line, command=("sh", "-c", 'exec "$@" <&-', "sh", *python))
     assert "standard input is closed" in result.expect(2).err
-    assert stored(s3, bucket, execution_id) == {}
+    assert scene.files(execution_id) == {}
 
 
 def _waits_in_poll(pid: int) -> bool:
@@ -292,13 +272,11 @@ def _waits_in_poll(pid: int) -> bool:
         return True
 
 
-def test_a_listing_into_a_non_blocking_pipe_is_whole(
-    cli_process: Processes, cli: RunCommand, bucket: str, tmp_path: Path
-) -> None:
-    execution_id = cli("new").ok().out.strip()
-    log = tmp_path / "stdout.log"
+def test_a_listing_into_a_non_blocking_pipe_is_whole(scene: Scene, cli_process: Processes) -> None:
+    execution_id = scene.cli("new").ok().out.strip()
+    log = scene.directory / "stdout.log"
     log.write_bytes(b"0123456789abcdef\n" * 200_000)
-    cli("upload", execution_id, log).ok()
+    scene.cli("upload", execution_id, log).ok()
     process = cli_process.start("logs", execution_id, command=non_blocking(1))
     assert process.stdout is not None
     # The pipe is full before anybody reads.
@@ -328,9 +306,7 @@ def test_a_reader_of_messages_that_leaves_changes_no_exit_code(
         "logs -n 1 -n 2",
     ],
 )
-def test_an_option_that_is_given_twice_drops_no_value(
-    line: str, cli: RunCommand, bucket: str
-) -> None:
-    result = cli(*line.split()).expect(2)
+def test_an_option_that_is_given_twice_drops_no_value(scene: Scene, line: str) -> None:
+    result = scene.cli(*line.split()).expect(2)
     assert "is given more than once" in result.err
     assert not Path("mark").exists()

@@ -11,20 +11,15 @@ import socket
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime
-from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.runner.test_run import wait_for
 from tests.support import faults
-from tests.support.commands_run import printed_command, record, run_id, spools, stored
+from tests.support.commands_run import printed_command, run_id, spools
 from tests.support.forkserver import ForkServer
-from tests.support.proxy import Proxy
 from tests.support.running import Processes
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 MIB = 1024 * 1024
 
@@ -37,15 +32,15 @@ def closed_port() -> str:
 
 
 def assert_resumes(
-    forks: ForkServer, s3: S3Client, bucket: str, stderr: bytes, stdout_log: bytes
+    forks: ForkServer, scene: Scene, stderr: bytes, stdout_log: bytes
 ) -> dict[str, bytes]:
     """Run the printed command and return what is stored then."""
     forks.run(*printed_command(stderr)).ok()
     assert spools() == []
     execution_id = run_id(stderr)
-    files = stored(s3, bucket, execution_id)
+    files = scene.files(execution_id)
     assert files["logs/stdout.log"] == stdout_log
-    kept = record(s3, bucket, execution_id)
+    kept = scene.record(execution_id)
     assert (kept["status"], kept["artifact_status"]) == ("completed", "complete")
     assert kept["artifact_count"] == len(files)
     assert "artifacts/results.json" in files
@@ -54,78 +49,74 @@ def assert_resumes(
 
 
 def test_s3_down_from_start_to_end_leaves_a_spool_that_resumes(
-    forks: ForkServer, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, forks: ForkServer
 ) -> None:
-    (tmp_path / "shot.png").write_text("png")
-    options = ("--suite", "s", "--artifacts", tmp_path)
+    (scene.directory / "shot.png").write_text("png")
+    options = ("--suite", "s", "--artifacts", scene.directory)
     result = forks.run(
         "run", *options, "--", "sh", "-c", "echo out; echo err >&2; exit 7",
         env={"AWS_ENDPOINT_URL": closed_port()},
     ).expect(7)  # fmt: skip
     assert result.stdout == b"out\n"
     assert b"connection refused" in result.stderr
-    files = assert_resumes(forks, s3, bucket, result.stderr, b"out\n")
+    files = assert_resumes(forks, scene, result.stderr, b"out\n")
     assert files["artifacts/screenshots/shot.png"] == b"png"
-    kept = record(s3, bucket, run_id(result))
+    kept = scene.record(run_id(result))
     assert (kept["result"], kept["test_suite"]) == ("fail", "s")
     assert kept["run"]["exit_code"] == 7
 
 
 def test_s3_down_does_not_hold_the_command_back(
-    cli_process: Processes,
-    forks: ForkServer,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    tmp_path: Path,
+    scene: Scene, cli_process: Processes, forks: ForkServer
 ) -> None:
     """S3 takes a connection and falls silent; the command runs to its end meanwhile."""
-    recorder.inject(faults.Stall(), times=None)
+    scene.recorder.inject(faults.Stall(), times=None)
     process = cli_process.start(
-        "run", "--upload-timeout", "1s", "--", "sh", "-c", f"echo x; touch {tmp_path}/ran; exit 8"
+        "run",
+        "--upload-timeout",
+        "1s",
+        "--",
+        "sh",
+        "-c",
+        f"echo x; touch {scene.directory}/ran; exit 8",
     )
-    wait_for((tmp_path / "ran").exists)
+    wait_for((scene.directory / "ran").exists)
     out, err = process.communicate(timeout=90)
     assert (process.returncode, out) == (8, b"x\n")
     assert b"S3 took nothing for 1 s" in err
-    recorder.heal()
-    assert_resumes(forks, s3, bucket, err, b"x\n")
+    scene.recorder.heal()
+    assert_resumes(forks, scene, err, b"x\n")
 
 
 def test_s3_down_in_the_middle_leaves_a_spool_that_resumes(
-    cli_process: Processes,
-    forks: ForkServer,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    tmp_path: Path,
+    scene: Scene, cli_process: Processes, forks: ForkServer
 ) -> None:
     """The first parts are stored while the command runs; then every connection is reset."""
-    go = tmp_path / "go"
+    go = scene.directory / "go"
     script = f"head -c {20 * MIB} /dev/zero; until [ -e {go} ]; do sleep 0.05; done; echo end"
-    with (tmp_path / "out").open("wb") as file:
+    with (scene.directory / "out").open("wb") as file:
         process = cli_process.start("run", "--", "sh", "-c", script, stdout=file)
-    recorder.wait_for(lambda seen: any(one.operation == "UploadPart" for one in seen), 60)
+    scene.recorder.wait_for(lambda seen: any(one.operation == "UploadPart" for one in seen), 60)
     assert process.poll() is None
-    recorder.inject(faults.ResetBefore(), times=None)
+    scene.recorder.inject(faults.ResetBefore(), times=None)
     go.touch()
     _, err = process.communicate(timeout=90)
     assert process.returncode == 0
-    out = (tmp_path / "out").read_bytes()
+    out = (scene.directory / "out").read_bytes()
     assert out == bytes(20 * MIB) + b"end\n"
-    recorder.heal()
-    assert_resumes(forks, s3, bucket, err, out)
+    scene.recorder.heal()
+    assert_resumes(forks, scene, err, out)
 
 
 @pytest.mark.parametrize("key", ["runner.log$", "results.json$", "^history/"])
 def test_s3_down_at_the_end_leaves_a_spool_that_resumes(
-    key: str, forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene, key: str, forks: ForkServer
 ) -> None:
-    recorder.inject(faults.ResetBefore(), key=key, times=None)
+    scene.recorder.inject(faults.ResetBefore(), key=key, times=None)
     result = forks.run("run", "--", "echo", "x").ok()
     assert result.stdout == b"x\n"
-    recorder.heal()
-    assert_resumes(forks, s3, bucket, result.stderr, b"x\n")
+    scene.recorder.heal()
+    assert_resumes(forks, scene, result.stderr, b"x\n")
 
 
 @pytest.mark.parametrize("fault", [faults.access_denied, faults.internal_error, faults.ResetBefore])
@@ -138,19 +129,12 @@ def test_s3_down_at_the_end_leaves_a_spool_that_resumes(
     ],
 )
 def test_what_one_key_refuses_is_recorded_of_that_file_alone(
-    key: str,
-    path: str,
-    fault: Callable[[], faults.Fault],
-    forks: ForkServer,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    make_tree: Callable[..., Path],
+    scene: Scene, key: str, path: str, fault: Callable[[], faults.Fault], forks: ForkServer
 ) -> None:
-    tree = make_tree({"one.txt": "1", "two.txt": "2", "three.txt": "3"})
-    recorder.inject(fault(), key=key, times=None)
+    tree = scene.write_tree({"one.txt": "1", "two.txt": "2", "three.txt": "3"})
+    scene.recorder.inject(fault(), key=key, times=None)
     result = forks.run("run", "--artifacts", tree, "--", "echo", "x").ok()
-    kept = record(s3, bucket, run_id(result))
+    kept = scene.record(run_id(result))
     assert (kept["status"], kept["artifact_status"]) == ("completed", "artifact_error")
     assert [one["path"] for one in kept["failures"]] == [path]
     everything = {
@@ -158,22 +142,20 @@ def test_what_one_key_refuses_is_recorded_of_that_file_alone(
         *(f"logs/{name}.log" for name in ("runner", "stdout", "stderr")),
         "artifacts/results.json",
     }
-    assert stored(s3, bucket, run_id(result)).keys() == everything - {path}
+    assert scene.files(run_id(result)).keys() == everything - {path}
     assert b"warning: " in result.stderr
-    recorder.heal()
+    scene.recorder.heal()
     # What is printed stores the rest, and clears the record.
     (line,) = [line for line in result.err.splitlines() if line.startswith("  orchestrator ")]
     forks.run(*shlex.split(line)[1:]).ok()
     assert spools() == []
-    cleared = record(s3, bucket, run_id(result))
+    cleared = scene.record(run_id(result))
     assert (cleared["artifact_status"], cleared["failures"]) == ("complete", [])
-    assert stored(s3, bucket, run_id(result)).keys() == everything
+    assert scene.files(run_id(result)).keys() == everything
 
 
-def test_a_passing_fault_is_not_even_told(
-    forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str
-) -> None:
-    recorder.inject(faults.internal_error(), times=2)
+def test_a_passing_fault_is_not_even_told(scene: Scene, forks: ForkServer) -> None:
+    scene.recorder.inject(faults.internal_error(), times=2)
     result = forks.run("run", "--", "echo", "x").ok()
     assert b"warning" not in result.stderr
     assert spools() == []
@@ -181,15 +163,10 @@ def test_a_passing_fault_is_not_even_told(
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_signals_after_the_command_end_the_uploads(
-    number: signal.Signals,
-    cli_process: Processes,
-    forks: ForkServer,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
+    scene: Scene, number: signal.Signals, cli_process: Processes, forks: ForkServer
 ) -> None:
     hold = faults.Hold("head")
-    recorder.inject(hold, key="stdout.log$", times=None)
+    scene.recorder.inject(hold, key="stdout.log$", times=None)
     process = cli_process.start("run", "--", "echo", "x")
     assert hold.reached.wait(60)
     # The end of our output is the sign that the command has ended and everything is passed on.
@@ -206,14 +183,12 @@ def test_signals_after_the_command_end_the_uploads(
     err = process.stderr.read()
     assert b"interrupted" in err
     hold.released.set()
-    recorder.heal()
-    recorder.settle()
-    assert_resumes(forks, s3, bucket, err, b"x\n")
+    scene.recorder.heal()
+    scene.recorder.settle()
+    assert_resumes(forks, scene, err, b"x\n")
 
 
-def test_a_killed_runner_is_told_as_an_error(
-    cli_process: Processes, s3: S3Client, bucket: str
-) -> None:
+def test_a_killed_runner_is_told_as_an_error(scene: Scene, cli_process: Processes) -> None:
     """The process that stores outlives it, and finishes what there is."""
     process = cli_process.start("run", "--", "sh", "-c", "echo $$; exec sleep 600")
     assert process.stdout is not None
@@ -223,9 +198,9 @@ def test_a_killed_runner_is_told_as_an_error(
     assert process.stderr is not None
     execution_id = run_id(process.stderr.read())
     wait_for(lambda: not spools())
-    kept = record(s3, bucket, execution_id)
+    kept = scene.record(execution_id)
     assert (kept["result"], kept["run"]["summary"]) == ("error", "the runner was killed")
-    assert stored(s3, bucket, execution_id)["logs/stdout.log"] == f"{pid}\n".encode()
+    assert scene.files(execution_id)["logs/stdout.log"] == f"{pid}\n".encode()
 
 
 DEAD_ALREADY = """
@@ -251,10 +226,10 @@ def test_process_that_stores_is_not_waited_for_when_it_died_with_the_command(
 
 
 def test_what_a_power_cut_leaves_is_stored_later(
-    cli_process: Processes, forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str
+    scene: Scene, cli_process: Processes, forks: ForkServer
 ) -> None:
     """Everything dies at once: the runner, the process that stores, the command."""
-    recorder.inject(faults.Stall(), times=None)
+    scene.recorder.inject(faults.Stall(), times=None)
     process = cli_process.start(
         "run", "--", "sh", "-c", "echo $$; exec sleep 600", start_new_session=True
     )
@@ -269,29 +244,29 @@ def test_what_a_power_cut_leaves_is_stored_later(
     process.wait()
     died = datetime.now(UTC)
     # A resume that stores nothing changes the spool, too.
-    recorder.heal()
-    recorder.inject(faults.access_denied(), times=None)
+    scene.recorder.heal()
+    scene.recorder.inject(faults.access_denied(), times=None)
     assert forks.run("run", "--resume", spool).exit_code != 0
-    recorder.heal()
+    scene.recorder.heal()
     wait_for(lambda: forks.run("run", "--resume", spool).exit_code == 0)
-    kept = record(s3, bucket, spool.name)
+    kept = scene.record(spool.name)
     assert (kept["result"], kept["status"]) == ("error", "completed")
     assert datetime.fromisoformat(kept["ended_at"]) <= died
-    assert stored(s3, bucket, spool.name)["logs/stdout.log"] == f"{pid}\n".encode()
+    assert scene.files(spool.name)["logs/stdout.log"] == f"{pid}\n".encode()
 
 
 def test_a_full_spool_disk_loses_the_log_and_nothing_else(
-    cli_process: Processes, s3: S3Client, bucket: str
+    scene: Scene, cli_process: Processes
 ) -> None:
     """A limit on the size of files stands for a full disk: writing fails the same way."""
     script = 'ulimit -f 64; exec "$0" -m orchestrator_cli run -- head -c 1000000 /dev/zero'
     result = cli_process.run(sys.executable, command=("sh", "-c", script)).ok()
     assert result.stdout == bytes(1_000_000)
-    kept = record(s3, bucket, run_id(result))
+    kept = scene.record(run_id(result))
     assert (kept["result"], kept["artifact_status"]) == ("pass", "artifact_error")
     (failure,) = kept["failures"]
     assert failure["path"] == "logs/stdout.log"
-    files = stored(s3, bucket, run_id(result))
+    files = scene.files(run_id(result))
     kept_bytes = len(files["logs/stdout.log"])
     assert 0 < kept_bytes < 1_000_000
     assert f"{1_000_000 - kept_bytes:,} bytes" in failure["error"]

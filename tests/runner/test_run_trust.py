@@ -5,47 +5,42 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.commands_run import record, run_id, spools
+from tests.support.commands_run import run_id, spools
 from tests.support.forkserver import ForkServer
 from tests.support.limits import needs_another_user
 from tests.support.running import Processes
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 # --- what is printed and stored of secrets ---------------------------------------------------
 
 
-def test_secrets_of_the_command_line_are_not_stored(
-    forks: ForkServer, s3: S3Client, bucket: str
-) -> None:
+def test_secrets_of_the_command_line_are_not_stored(scene: Scene, forks: ForkServer) -> None:
     script = (
         "true --password hunter2 # DB_PASSWORD=hunter3 DB_PASS=hunter9 https://me:hunter4@host/"
     )
     words = ("sh", "-c", script, "--api-token=hunter5", "--secret", "hunter6", "X: hunter7")
     environment = {"MY_SECRET": "hunter7"}
     result = forks.run("run", "--label", "token=hunter8", "--", *words, env=environment).ok()
-    for found in s3.list_objects_v2(Bucket=bucket)["Contents"]:
-        content = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()
+    for found in scene.s3.list_objects_v2(Bucket=scene.bucket)["Contents"]:
+        content = scene.s3.get_object(Bucket=scene.bucket, Key=found["Key"])["Body"].read()
         assert b"hunter" not in content, found["Key"]
-    command = record(s3, bucket, run_id(result))["run"]["command"]
+    command = scene.record(run_id(result))["run"]["command"]
     assert command[:2] == ["sh", "-c"]
     assert command[3:] == ["--api-token=…", "--secret", "…", "X: …"]
 
 
-def test_the_command_is_not_stored_on_request(forks: ForkServer, s3: S3Client, bucket: str) -> None:
+def test_the_command_is_not_stored_on_request(scene: Scene, forks: ForkServer) -> None:
     line = ("run", "--no-store-command", "--", "no-such-command", "argument")
     result = forks.run(*line).expect(127)
     assert b"no-such-command: command not found" in result.stderr
-    for found in s3.list_objects_v2(Bucket=bucket)["Contents"]:
-        content = s3.get_object(Bucket=bucket, Key=found["Key"])["Body"].read()
+    for found in scene.s3.list_objects_v2(Bucket=scene.bucket)["Contents"]:
+        content = scene.s3.get_object(Bucket=scene.bucket, Key=found["Key"])["Body"].read()
         assert b"no-such-command" not in content, found["Key"]
         assert b"argument" not in content, found["Key"]
-    assert record(s3, bucket, run_id(result))["run"]["command"] == []
+    assert scene.record(run_id(result))["run"]["command"] == []
 
 
 def test_the_printed_command_shows_no_password(
@@ -72,16 +67,10 @@ def _left_spool(forks: ForkServer, closed_port: int) -> Path:
 
 @pytest.mark.parametrize("trap", ["link to log", "hard link", "link to spool", "others may write"])
 def test_a_spool_that_others_may_have_changed_is_refused(
-    trap: str,
-    cli_process: Processes,
-    forks: ForkServer,
-    closed_port: int,
-    s3: S3Client,
-    bucket: str,
-    tmp_path: Path,
+    scene: Scene, trap: str, cli_process: Processes, forks: ForkServer, closed_port: int
 ) -> None:
     spool = _left_spool(forks, closed_port)
-    secret = tmp_path / "secret"
+    secret = scene.directory / "secret"
     secret.write_text("hush")
     log = spool / "logs/stdout.log"
     named = spool
@@ -92,32 +81,27 @@ def test_a_spool_that_others_may_have_changed_is_refused(
         log.unlink()
         os.link(secret, log)
     elif trap == "link to spool":
-        named = tmp_path / "link"
+        named = scene.directory / "link"
         named.symlink_to(spool)
     else:
         (spool / "logs").chmod(0o777)
     result = forks.run("run", "--resume", named).expect(2)
     assert "cannot be resumed" in result.err
-    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert scene.s3.list_objects_v2(Bucket=scene.bucket)["KeyCount"] == 0
     assert spool.exists()
 
 
 @needs_another_user
 def test_the_spool_of_another_user_is_refused_whatever_it_names(
-    cli_process: Processes,
-    forks: ForkServer,
-    closed_port: int,
-    s3: S3Client,
-    bucket: str,
-    tmp_path: Path,
+    scene: Scene, cli_process: Processes, forks: ForkServer, closed_port: int
 ) -> None:
     spool = _left_spool(forks, closed_port)
-    (tmp_path / "secret").write_text("hush")
+    (scene.directory / "secret").write_text("hush")
     state = json.loads((spool / "run.json").read_text())
-    state["start"]["artifacts"] = [str(tmp_path)]
+    state["start"]["artifacts"] = [str(scene.directory)]
     (spool / "run.json").write_text(json.dumps(state))
     for path in (spool, *spool.rglob("*")):
         os.chown(path, 54321, 54321)
     result = forks.run("run", "--resume", spool).expect(2)
     assert "it belongs to another user" in result.err
-    assert s3.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert scene.s3.list_objects_v2(Bucket=scene.bucket)["KeyCount"] == 0

@@ -6,14 +6,9 @@ import json
 import re
 import shlex
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from tests.support.executions import read_record
-from tests.support.objects import bucket_contents
 from tests.support.running import Result
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 
 def run_id(result: Result | bytes) -> str:
@@ -22,20 +17,6 @@ def run_id(result: Result | bytes) -> str:
     found = re.search(rb"execution ([0-9A-Z]{26})", text)
     assert found is not None, text
     return found[1].decode()
-
-
-def stored(s3: S3Client, bucket: str, execution_id: str) -> dict[str, bytes]:
-    """Return the stored files of an execution by path, without the metadata."""
-    prefix = f"executions/{execution_id}/"
-    return {
-        key.removeprefix(prefix): content
-        for key, content in bucket_contents(s3, bucket).items()
-        if key.startswith(prefix) and not key.endswith("/metadata.json")
-    }
-
-
-def record(s3: S3Client, bucket: str, execution_id: str) -> dict[str, Any]:
-    return dict(read_record(s3, bucket, execution_id))
 
 
 def results(files: dict[str, bytes]) -> Any:

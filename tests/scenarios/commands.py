@@ -6,22 +6,19 @@ import itertools
 import json
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+from orchestrator_cli.core.executions.keys import metadata_key
 from tests.support.connection import Exchange
-from tests.support.executions import make_id, put_execution
-from tests.support.objects import bucket_contents, unfinished_uploads
+from tests.support.executions import make_id
 from tests.support.plain import plain_s3
-from tests.support.proxy import Proxy
 from tests.support.running import Argument, Result
+from tests.support.scene import Scene
 from tests.support.secrets import check_no_secrets
 from tests.support.small_scale import DOUBLING, PART_BYTES
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 SMALL = b"a small log\n" * 100
 LARGE = bytes(range(256)) * (2 * PART_BYTES // 256) + b"the third part"
@@ -58,55 +55,21 @@ class Target:
 
 
 @dataclass
-class Bench:
-    """A bucket behind a proxy, and ways to make executions in it."""
+class CommandScene(Scene):
+    """A scene with executions and files for the commands under fire."""
 
-    proxy: Proxy
-    s3: S3Client
-    bucket: str
-    directory: Path
-    fresh: Iterator[int] = field(default_factory=itertools.count)
     kept: str = ""
+    _numbers: Iterator[int] = field(default_factory=itertools.count)
 
-    def new_execution(self, files: dict[str, bytes] | None = None) -> str:
-        """Make an execution that holds these files already."""
-        return self._put_execution(make_id(number=next(self.fresh)), files or {})
+    def new_id(self) -> str:
+        """Return the id of an execution that nobody has made."""
+        return make_id(number=next(self._numbers))
 
-    def kept_execution(self) -> str:
-        """Return an execution with files that nobody changes."""
-        if not self.kept:
-            self.kept = self.new_execution(KEPT)
-        return self.kept
-
-    def new_path(self, name: str) -> Path:
-        path = self.directory / str(next(self.fresh)) / name
-        path.parent.mkdir()
-        return path
-
-    def stored_files(self, execution_id: str) -> dict[str, bytes]:
-        """Return what the execution holds by path."""
-        prefix = f"executions/{execution_id}/"
-        found = bucket_contents(self.s3, self.bucket, prefix)
-        return {key.removeprefix(prefix): content for key, content in found.items()}
-
-    def stored(self, case: Case) -> dict[str, bytes]:
-        return self.stored_files(case.execution_id)
-
-    def history(self, execution_id: str) -> list[bytes]:
-        """Return the history lines of an execution."""
-        with plain_s3(self.s3) as plain:
-            found = list(plain.keys(self.bucket, "history/"))
-            wanted = [key for key in found if key.endswith(f"/{execution_id}.json")]
-            return [plain.ask("GET", self.bucket, key) for key in wanted]
-
-    def unfinished(self, case: Case) -> list[str]:
-        """Return the keys of the execution's unfinished uploads."""
-        keys = unfinished_uploads(self.s3, self.bucket).values()
-        return [key for key in keys if case.execution_id in key]
-
-    def _put_execution(self, execution_id: str, files: dict[str, bytes]) -> str:
+    def make_execution(self, files: Mapping[str, bytes] | None = None) -> str:
+        """Put an execution into the bucket that holds these files, the large ones in parts."""
+        files = files or {}
         small = {path: data for path, data in files.items() if len(data) <= PART_BYTES}
-        put_execution(self.s3, self.bucket, execution_id, small)
+        execution_id = self.put_execution(self.new_id(), small)
         with plain_s3(self.s3) as plain:
             for path in files.keys() - small.keys():
                 data = files[path]
@@ -114,54 +77,71 @@ class Bench:
                 plain.put_parts(self.bucket, f"executions/{execution_id}/{path}", parts, DOUBLING)
         return execution_id
 
+    def kept_execution(self) -> str:
+        """Return an execution with files that nobody changes."""
+        if not self.kept:
+            self.kept = self.make_execution(KEPT)
+        return self.kept
+
+    def new_path(self, name: str) -> Path:
+        path = self.directory / str(next(self._numbers)) / name
+        path.parent.mkdir()
+        return path
+
+    def history(self, execution_id: str) -> list[bytes]:
+        """Return the history lines of an execution."""
+        wanted = [key for key in self.list_keys("history/") if f"/{execution_id}." in key]
+        with plain_s3(self.s3) as plain:
+            return [plain.ask("GET", self.bucket, key) for key in wanted]
+
 
 # --- the commands ----------------------------------------------------------------------------
 
 
-def case_new(bench: Bench) -> Case:
-    execution_id = make_id(number=next(bench.fresh))
+def case_new(scene: CommandScene) -> Case:
+    execution_id = scene.new_id()
     return Case(execution_id, ("new", "--id", execution_id, "--suite", "smoke"), {})
 
 
-def case_upload_small(bench: Bench) -> Case:
-    execution_id = bench.new_execution()
-    path = bench.new_path("runner.log")
+def case_upload_small(scene: CommandScene) -> Case:
+    execution_id = scene.make_execution()
+    path = scene.new_path("runner.log")
     path.write_bytes(SMALL)
     return Case(execution_id, ("upload", execution_id, path), {"logs/runner.log": SMALL})
 
 
-def case_upload_large(bench: Bench) -> Case:
-    execution_id = bench.new_execution()
-    path = bench.new_path("trace.pcap")
+def case_upload_large(scene: CommandScene) -> Case:
+    execution_id = scene.make_execution()
+    path = scene.new_path("trace.pcap")
     path.write_bytes(LARGE)
     expected = {"artifacts/traces/trace.pcap": LARGE}
     return Case(execution_id, ("upload", execution_id, path), expected)
 
 
-def case_stream(bench: Bench) -> Case:
-    execution_id = bench.new_execution()
+def case_stream(scene: CommandScene) -> Case:
+    execution_id = scene.make_execution()
     arguments = ("upload", execution_id, "-", "--name", "stdout.log")
     return Case(execution_id, arguments, {"logs/stdout.log": LARGE}, LARGE)
 
 
-def case_finish(bench: Bench) -> Case:
-    execution_id = bench.new_execution(KEPT)
+def case_finish(scene: CommandScene) -> Case:
+    execution_id = scene.make_execution(KEPT)
     return Case(execution_id, ("finish", execution_id, "--result", "pass"), KEPT)
 
 
-def case_logs(bench: Bench) -> Case:
-    execution_id = bench.kept_execution()
-    local = bench.new_path("saved.log")
+def case_logs(scene: CommandScene) -> Case:
+    execution_id = scene.kept_execution()
+    local = scene.new_path("saved.log")
     return Case(execution_id, ("logs", execution_id, "-o", local), KEPT, local=local)
 
 
-def case_download(bench: Bench) -> Case:
-    execution_id = bench.kept_execution()
-    local = bench.new_path("files")
+def case_download(scene: CommandScene) -> Case:
+    execution_id = scene.kept_execution()
+    local = scene.new_path("files")
     return Case(execution_id, ("download", execution_id, "-o", local), KEPT, local=local)
 
 
-CASES: dict[str, Callable[[Bench], Case]] = {
+CASES: dict[str, Callable[[CommandScene], Case]] = {
     "new": case_new,
     "upload-small": case_upload_small,
     "upload-large": case_upload_large,
@@ -180,22 +160,25 @@ _undisturbed: dict[str, list[tuple[Target, Exchange]]] = {}
 
 
 def find_targets(
-    bench: Bench, command: str, run: Run, wanted: Callable[[Exchange], bool] = lambda one: True
+    scene: CommandScene,
+    command: str,
+    run: Run,
+    wanted: Callable[[Exchange], bool] = lambda one: True,
 ) -> list[Target]:
     """Return the wanted ones of the requests that the command sends when nothing disturbs it."""
     if command not in _undisturbed:
-        _undisturbed[command] = _run_undisturbed(bench, command, run)
+        _undisturbed[command] = _run_undisturbed(scene, command, run)
     return [target for target, exchange in _undisturbed[command] if wanted(exchange)]
 
 
-def _run_undisturbed(bench: Bench, command: str, run: Run) -> list[tuple[Target, Exchange]]:
-    case = CASES[command](bench)
-    bench.proxy.clear()
-    check_success(bench, case, run(case), "undisturbed")
-    bench.proxy.settle()
+def _run_undisturbed(scene: CommandScene, command: str, run: Run) -> list[tuple[Target, Exchange]]:
+    case = CASES[command](scene)
+    scene.recorder.clear()
+    check_success(scene, case, run(case), "undisturbed")
+    scene.recorder.settle()
     seen: Counter[tuple[str, str, int | None]] = Counter()
     targets = []
-    for exchange in bench.proxy.calls():
+    for exchange in scene.recorder.calls():
         name = exchange.operation, _general(exchange.key, case), exchange.part_number
         seen[name] += 1
         targets.append((Target(*name, seen[name]), exchange))
@@ -217,39 +200,41 @@ def _general(key: str, case: Case) -> str:
 # --- what they leave -------------------------------------------------------------------------
 
 
-def check_success(bench: Bench, case: Case, result: Result, what: str) -> None:
+def check_success(scene: CommandScene, case: Case, result: Result, what: str) -> None:
     assert result.exit_code == 0, f"{what}: exit {result.exit_code}\n{result.err}"
     check_no_secrets(result)
-    stored = bench.stored(case)
-    metadata: dict[str, Any] = json.loads(stored.pop("metadata.json"))
+    metadata = scene.record(case.execution_id)
     assert metadata["execution_id"] == case.execution_id
     assert metadata["failures"] == []
-    assert stored == case.expected, what
-    assert bench.unfinished(case) == [], what
+    assert scene.files(case.execution_id) == case.expected, what
+    unfinished = scene.unfinished_uploads().values()
+    assert [key for key in unfinished if case.execution_id in key] == [], what
     if case.arguments[0] == "finish":
-        check_finished(bench, case, metadata)
+        check_finished(scene, case, metadata)
     if case.local is not None:
         assert _local_files(case.local) == _read_by(case), what
 
 
-def check_finished(bench: Bench, case: Case, metadata: dict[str, Any]) -> None:
+def check_finished(scene: CommandScene, case: Case, metadata: dict[str, Any]) -> None:
     assert (metadata["status"], metadata["result"]) == ("completed", "pass")
     assert [one["path"] for one in metadata["artifacts"]] == sorted(case.expected)
-    (line,) = bench.history(case.execution_id)
+    (line,) = scene.history(case.execution_id)
     record = json.loads(line)
     assert record["ended_at"] == metadata["ended_at"]
     assert record["manifest_sha256"] == metadata["manifest_sha256"]
 
 
-def check_failure(bench: Bench, case: Case, result: Result, codes: set[int], what: str) -> None:
+def check_failure(
+    scene: CommandScene, case: Case, result: Result, codes: set[int], what: str
+) -> None:
     """Fail the test unless the run ended so, said why, and left nothing half-done."""
     assert result.exit_code in codes, f"{what}: exit {result.exit_code}\n{result.err}"
     check_no_secrets(result)
     assert result.err.count("error: ") == 1, f"{what}: {result.err}"
     assert "Traceback" not in result.err, what
-    stored = bench.stored(case)
-    if "metadata.json" in stored:
-        assert json.loads(stored.pop("metadata.json"))["execution_id"] == case.execution_id
+    if scene.list_keys(metadata_key(case.execution_id)):
+        assert scene.record(case.execution_id)["execution_id"] == case.execution_id
+    stored = scene.files(case.execution_id)
     assert stored == {path: case.expected[path] for path in stored}, what
     if case.local is not None and case.local.is_dir():
         found = _local_files(case.local)

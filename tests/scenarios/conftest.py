@@ -2,9 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import TYPE_CHECKING
+
 import pytest
 
+from tests.scenarios.commands import CommandScene
+from tests.support.proxy import Proxy
+from tests.support.running import RunCommand
 from tests.support.small_scale import hurry
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
 
 
 @pytest.fixture(autouse=True)
@@ -17,3 +26,11 @@ def _small_scale(small_parts: None, monkeypatch: pytest.MonkeyPatch) -> None:
 def no_patience(_small_scale: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up at once, in this process, where the fault is one that stays."""
     hurry(monkeypatch.setattr, patience_seconds=0.05)
+
+
+@pytest.fixture
+def scene(
+    cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+) -> CommandScene:
+    """The scene of all tests, with executions for the commands under fire."""
+    return CommandScene(cli, recorder, s3, bucket, tmp_path)

@@ -9,16 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from random import Random
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.scenarios.commands import (
     CASES,
-    Bench,
     Case,
+    CommandScene,
     Run,
     Target,
     check_failure,
@@ -28,17 +26,13 @@ from tests.scenarios.commands import (
 )
 from tests.support import faults
 from tests.support.connection import Exchange
-from tests.support.executions import read_record
 from tests.support.faults import Fault
 from tests.support.forkserver import ForkServer
 from tests.support.operations import Request
-from tests.support.proxy import Proxy
 from tests.support.rules import Rule
-from tests.support.running import Result, RunCommand
+from tests.support.running import Result
+from tests.support.scene import Scene
 from tests.support.verifying import VerifyDigests
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 Strikes = Callable[[Exchange], bool]
 
@@ -68,25 +62,22 @@ def writes(exchange: Exchange) -> bool:
 
 
 @pytest.fixture
-def bench(recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path) -> Bench:
-    return Bench(recorder, s3, bucket, tmp_path)
-
-
-@pytest.fixture
-def run(cli: RunCommand, recorder: Proxy) -> Run:
+def run(scene: Scene) -> Run:
     """Run a case in this process, and wait until the proxy is quiet."""
 
     def run_case(case: Case) -> Result:
-        result = cli(*case.arguments, stdin=case.stdin)
-        recorder.settle()
+        result = scene.cli(*case.arguments, stdin=case.stdin)
+        scene.recorder.settle()
         return result
 
     return run_case
 
 
-def strike(bench: Bench, case: Case, target: Target, fault: Fault, times: int | None = 1) -> Rule:
+def strike(
+    scene: CommandScene, case: Case, target: Target, fault: Fault, times: int | None = 1
+) -> Rule:
     """Harm that request of that case; what S3 would notice of it, the proxy notices."""
-    rule = bench.proxy.inject(
+    rule = scene.recorder.inject(
         fault,
         target.operation,
         key=key_pattern(target, case),
@@ -94,7 +85,7 @@ def strike(bench: Bench, case: Case, target: Target, fault: Fault, times: int | 
         nth=target.nth,
         times=times,
     )
-    bench.proxy.inject(VerifyDigests(), times=None)
+    scene.recorder.inject(VerifyDigests(), times=None)
     return rule
 
 
@@ -125,28 +116,28 @@ class EveryFirst(Rule):
 
 @pytest.mark.parametrize("harm", PLAIN_FAULTS)
 @pytest.mark.parametrize("command", CASES)
-def test_every_request_fails_once(bench: Bench, run: Run, command: str, harm: str) -> None:
-    targets = find_targets(bench, command, run)
-    case = CASES[command](bench)
+def test_every_request_fails_once(scene: CommandScene, run: Run, command: str, harm: str) -> None:
+    targets = find_targets(scene, command, run)
+    case = CASES[command](scene)
     rule = EveryFirst(PLAIN_FAULTS[harm]())
-    bench.proxy.rules.append(rule)
+    scene.recorder.rules.append(rule)
     result = run(case)
-    bench.proxy.heal()
-    check_success(bench, case, result, harm)
+    scene.recorder.heal()
+    check_success(scene, case, result, harm)
     assert rule.struck >= len(targets)
 
 
 @pytest.mark.parametrize("command", CASES)
-def test_a_slow_link_is_no_fault(bench: Bench, run: Run, command: str) -> None:
+def test_a_slow_link_is_no_fault(scene: CommandScene, run: Run, command: str) -> None:
     """Throttled bandwidth costs time, and not one request more."""
-    requests = len(find_targets(bench, command, run))
-    case = CASES[command](bench)
-    bench.proxy.clear()
-    bench.proxy.inject(faults.Throttle(512 * 1024), times=None)
+    requests = len(find_targets(scene, command, run))
+    case = CASES[command](scene)
+    scene.recorder.clear()
+    scene.recorder.inject(faults.Throttle(512 * 1024), times=None)
     result = run(case)
-    bench.proxy.heal()
-    assert len(bench.proxy.calls()) == requests
-    check_success(bench, case, result, "throttled")
+    scene.recorder.heal()
+    assert len(scene.recorder.calls()) == requests
+    check_success(scene, case, result, "throttled")
 
 
 @dataclass(frozen=True)
@@ -173,54 +164,54 @@ TREACHEROUS_FAULTS = {
 @pytest.mark.parametrize("harm", TREACHEROUS_FAULTS)
 @pytest.mark.parametrize("command", CASES)
 def test_a_fault_at_each_request_is_survived(
-    bench: Bench, run: Run, command: str, harm: str
+    scene: CommandScene, run: Run, command: str, harm: str
 ) -> None:
     """Struck once, the command succeeds by itself."""
-    for target in find_targets(bench, command, run, TREACHEROUS_FAULTS[harm].strikes):
-        case = CASES[command](bench)
-        rule = strike(bench, case, target, TREACHEROUS_FAULTS[harm].fault())
+    for target in find_targets(scene, command, run, TREACHEROUS_FAULTS[harm].strikes):
+        case = CASES[command](scene)
+        rule = strike(scene, case, target, TREACHEROUS_FAULTS[harm].fault())
         result = run(case)
-        bench.proxy.heal()
-        check_success(bench, case, result, f"{harm} at {target}")
+        scene.recorder.heal()
+        check_success(scene, case, result, f"{harm} at {target}")
         assert rule.struck == 1, target
 
 
 @pytest.mark.parametrize("offset", [0, 3, 40])
 @pytest.mark.parametrize("command", CASES)
 def test_a_corrupted_answer_is_never_believed(
-    bench: Bench, run: Run, command: str, offset: int
+    scene: CommandScene, run: Run, command: str, offset: int
 ) -> None:
     """A read that was harmed is read again, or the command says so; nothing false is written."""
-    for target in find_targets(bench, command, run, reads_content):
-        case = CASES[command](bench)
-        strike(bench, case, target, faults.CorruptAnswer(offset))
+    for target in find_targets(scene, command, run, reads_content):
+        case = CASES[command](scene)
+        strike(scene, case, target, faults.CorruptAnswer(offset))
         result = run(case)
-        bench.proxy.heal()
+        scene.recorder.heal()
         what = f"corrupted at {target}"
         if result.exit_code != 0:
-            check_failure(bench, case, result, {7}, what)
+            check_failure(scene, case, result, {7}, what)
             result = run(case)
-        check_success(bench, case, result, what)
+        check_success(scene, case, result, what)
 
 
 @pytest.mark.parametrize("command", ["finish", "upload"])
 def test_a_record_that_was_read_wrong_is_not_written_back(
-    bench: Bench, cli: RunCommand, command: str, tmp_path: Path
+    scene: CommandScene, command: str
 ) -> None:
     """One bit of metadata.json makes it another valid record, of another suite."""
-    execution_id = cli("new", "--suite", "smoke").ok().out.strip()
+    execution_id = scene.cli("new", "--suite", "smoke").ok().out.strip()
     key = f"executions/{execution_id}/metadata.json"
-    content = bench.s3.get_object(Bucket=bench.bucket, Key=key)["Body"].read()
+    content = scene.s3.get_object(Bucket=scene.bucket, Key=key)["Body"].read()
     fault = faults.CorruptAnswer(content.index(b"smoke") + 1)
-    bench.proxy.inject(fault, "GetObject", key="metadata.json$")
-    bench.proxy.inject(fault, "GetObject", key="metadata.json$", nth=2)
+    scene.recorder.inject(fault, "GetObject", key="metadata.json$")
+    scene.recorder.inject(fault, "GetObject", key="metadata.json$", nth=2)
     if command == "finish":
-        cli("finish", execution_id, "--result", "pass").ok()
+        scene.cli("finish", execution_id, "--result", "pass").ok()
     else:
-        (tmp_path / "refused.txt").write_text("x")
-        bench.proxy.inject(faults.access_denied(), "PutObject", key="refused.txt", times=None)
-        cli("upload", execution_id, tmp_path / "refused.txt").expect(5)
-    record = read_record(bench.s3, bench.bucket, execution_id)
+        (scene.directory / "refused.txt").write_text("x")
+        scene.recorder.inject(faults.access_denied(), "PutObject", key="refused.txt", times=None)
+        scene.cli("upload", execution_id, scene.directory / "refused.txt").expect(5)
+    record = scene.record(execution_id)
     assert record["test_suite"] == "smoke"
     assert record["status"] == "completed" or record["failures"]
 
@@ -261,25 +252,25 @@ def is_needed(command: str, harm: str, target: Target) -> bool:
 @pytest.mark.parametrize("harm", LASTING_FAULTS)
 @pytest.mark.parametrize("command", CASES)
 def test_a_fault_that_stays_leaves_nothing_half_done(
-    bench: Bench, run: Run, command: str, harm: str
+    scene: CommandScene, run: Run, command: str, harm: str
 ) -> None:
     """The command gives up with the right code; once the fault is gone, a rerun succeeds."""
-    for target in find_targets(bench, command, run, LASTING_FAULTS[harm].strikes):
-        case = CASES[command](bench)
-        strike(bench, case, target, LASTING_FAULTS[harm].fault(), times=None)
+    for target in find_targets(scene, command, run, LASTING_FAULTS[harm].strikes):
+        case = CASES[command](scene)
+        strike(scene, case, target, LASTING_FAULTS[harm].fault(), times=None)
         if harm == "denied" and target.operation == "HeadObject":
             # The right to look is the right to read, and reading is how the reason is asked for.
             read = replace(target, operation="GetObject", nth=1)
-            strike(bench, case, read, LASTING_FAULTS[harm].fault(), times=None)
+            strike(scene, case, read, LASTING_FAULTS[harm].fault(), times=None)
         result = run(case)
-        bench.proxy.heal()
+        scene.recorder.heal()
         what = f"{harm} for good at {target}"
         if is_needed(command, harm, target):
             codes = set(LASTING_FAULTS[harm].codes)
             # Where other files of the download were fetched, the code is that of some failures.
             codes |= {3} if command == "download" else set()
-            check_failure(bench, case, result, codes, what)
-        check_success(bench, case, run(case), f"after {what}")
+            check_failure(scene, case, result, codes, what)
+        check_success(scene, case, run(case), f"after {what}")
 
 
 # --- stalls ----------------------------------------------------------------------------------
@@ -295,24 +286,24 @@ SHORT_PATIENCE = {"orchestrator_cli.core.s3.connection.session.STALL_TIMEOUT_SEC
 @pytest.mark.parametrize("moment", STALLS)
 @pytest.mark.parametrize("command", CASES)
 def test_a_stall_is_given_up_and_tried_again(
-    bench: Bench, run: Run, forks: ForkServer, command: str, moment: str
+    scene: CommandScene, run: Run, forks: ForkServer, command: str, moment: str
 ) -> None:
     """The silent connection is left after the stall timeout; all cases wait at the same time."""
     fault, strikes = STALLS[moment]
     running = []
-    for target in find_targets(bench, command, run, strikes):
-        case = CASES[command](bench)
-        if case.execution_id == bench.kept:
-            case = own_execution(bench, command)
-        rule = strike(bench, case, target, fault())
+    for target in find_targets(scene, command, run, strikes):
+        case = CASES[command](scene)
+        if case.execution_id == scene.kept:
+            case = own_execution(scene, command)
+        rule = strike(scene, case, target, fault())
         child = forks.start(*case.arguments, stdin=case.stdin, constants=SHORT_PATIENCE)
         running.append((target, case, rule, child))
     for target, case, rule, child in running:
-        check_success(bench, case, child.wait(), f"stall {moment} {target}")
+        check_success(scene, case, child.wait(), f"stall {moment} {target}")
         assert rule.struck == 1, target
 
 
-def own_execution(bench: Bench, command: str) -> Case:
+def own_execution(scene: CommandScene, command: str) -> Case:
     """Return a case that shares its execution with no other: rules tell cases by their keys."""
-    bench.kept = ""
-    return CASES[command](bench)
+    scene.kept = ""
+    return CASES[command](scene)

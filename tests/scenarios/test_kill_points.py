@@ -14,20 +14,16 @@ import signal
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.support.forkserver import ForkServer
 from tests.support.killing import Killer, KillPoint
-from tests.support.objects import bucket_contents, unfinished_uploads
 from tests.support.proxy import Proxy
-from tests.support.running import Argument, Result, RunCommand
+from tests.support.running import Argument, Result
+from tests.support.scene import Scene
 from tests.support.small_scale import PART_BYTES
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 SEED = int(os.environ.get("KILL_SEED", "3"))
 KILLS_PER_BATCH = 15
@@ -50,53 +46,36 @@ class Sequence:
 
 
 @dataclass
-class Bench:
-    """What the sequences of one batch share."""
+class Runs:
+    """Runs sequences, with and without a killer."""
 
+    scene: Scene
     forks: ForkServer
-    cli: RunCommand
-    proxy: Proxy
-    s3: S3Client
-    bucket: str
 
     def run(self, sequence: Sequence, killer: Killer) -> Result:
         """Run the command under the killer's eye, and wait until the proxy is quiet."""
-        self.proxy.inject(killer, times=None)
+        recorder = self.scene.recorder
+        recorder.inject(killer, times=None)
         child = self.forks.start(*sequence.arguments, stdin=sequence.stdin)
         killer.aim(child.signal)
         result = child.wait()
-        self.proxy.settle()
-        self.proxy.heal()
+        recorder.settle()
+        recorder.heal()
         return result
 
     def run_undisturbed(self, sequence: Sequence) -> None:
         """Run the command to its end, in this process."""
-        self.cli(*sequence.arguments, stdin=sequence.stdin).ok()
-        self.proxy.settle()
-
-    def new_execution(self) -> str:
-        return self.cli("new").ok().out.strip()
-
-    def stored(self, execution_id: str) -> dict[str, bytes]:
-        """Return the execution's files by their path, without its metadata."""
-        prefix = f"executions/{execution_id}/"
-        found = bucket_contents(self.s3, self.bucket, prefix)
-        json.loads(found.pop(f"{prefix}metadata.json"))
-        return {key.removeprefix(prefix): content for key, content in found.items()}
+        self.scene.cli(*sequence.arguments, stdin=sequence.stdin).ok()
+        self.scene.recorder.settle()
 
 
-@pytest.fixture
-def bench(forks: ForkServer, cli: RunCommand, recorder: Proxy, s3: S3Client, bucket: str) -> Bench:
-    return Bench(forks, cli, recorder, s3, bucket)
+Prepare = Callable[[Scene, random.Random], Sequence]
 
 
-Prepare = Callable[[Bench, Path, random.Random], Sequence]
-
-
-def prepare_upload(bench: Bench, tmp_path: Path, chance: random.Random) -> Sequence:
+def prepare_upload(scene: Scene, chance: random.Random) -> Sequence:
     """A directory of four small files and one large one."""
-    execution_id = bench.new_execution()
-    tree = tmp_path / execution_id
+    execution_id = scene.new_execution()
+    tree = scene.directory / execution_id
     expected = {
         "logs/runner.log": chance.randbytes(chance.randint(1, PART_BYTES)),
         "artifacts/results.json": b"{}",
@@ -111,22 +90,22 @@ def prepare_upload(bench: Bench, tmp_path: Path, chance: random.Random) -> Seque
     return Sequence(execution_id, ("upload", execution_id, tree, "--json"), expected)
 
 
-def prepare_stream(bench: Bench, tmp_path: Path, chance: random.Random) -> Sequence:
+def prepare_stream(scene: Scene, chance: random.Random) -> Sequence:
     """Standard input of a few parts."""
-    execution_id = bench.new_execution()
+    execution_id = scene.new_execution()
     content = chance.randbytes(chance.randint(1, 7 * PART_BYTES))
     arguments = ("upload", execution_id, "-", "--name", "stdout.log", "--json")
     return Sequence(execution_id, arguments, {"logs/stdout.log": content}, content)
 
 
-def prepare_finish(bench: Bench, tmp_path: Path, chance: random.Random) -> Sequence:
+def prepare_finish(scene: Scene, chance: random.Random) -> Sequence:
     """An execution with two files that is to be finished."""
-    execution_id = bench.new_execution()
+    execution_id = scene.new_execution()
     content = chance.randbytes(2 * PART_BYTES)
     expected = {"logs/stdout.log": content, "artifacts/results.json": b"{}"}
     for path, stdin in expected.items():
-        bench.cli("upload", execution_id, "-", "--name", path, stdin=stdin).ok()
-    bench.proxy.clear()
+        scene.cli("upload", execution_id, "-", "--name", path, stdin=stdin).ok()
+    scene.recorder.clear()
     return Sequence(execution_id, ("finish", execution_id, "--result", "pass"), expected)
 
 
@@ -142,51 +121,52 @@ PREPARE: dict[str, Prepare] = {
     [(command, batch) for command, count in BATCHES.items() for batch in range(count)],
 )
 def test_killed_anywhere_and_run_again(
-    bench: Bench, tmp_path: Path, command: str, batch: int
+    scene: Scene, forks: ForkServer, command: str, batch: int
 ) -> None:
     chance = random.Random(f"{SEED} {command} {batch}")
-    events = _count_events(bench, PREPARE[command](bench, tmp_path, chance))
+    runs = Runs(scene, forks)
+    events = _count_events(runs, PREPARE[command](scene, chance))
     kills = 0
     while kills < KILLS_PER_BATCH:
-        sequence = PREPARE[command](bench, tmp_path, chance)
-        bench.proxy.clear()
+        sequence = PREPARE[command](scene, chance)
+        scene.recorder.clear()
         try:
-            kills += _kill_and_finish(bench, sequence, events, chance)
+            kills += _kill_and_finish(runs, sequence, events, chance)
         finally:
             print(f"KILL_SEED={SEED} {command} {batch}: {', '.join(sequence.kills)}")
 
 
-def _count_events(bench: Bench, sequence: Sequence) -> int:
+def _count_events(runs: Runs, sequence: Sequence) -> int:
     """Run once without killing, and return how many moments there are."""
     witness = Killer()
-    bench.proxy.inject(witness, times=None)
-    bench.run_undisturbed(sequence)
-    bench.proxy.heal()
-    _check_done(bench, sequence)
+    runs.scene.recorder.inject(witness, times=None)
+    runs.run_undisturbed(sequence)
+    runs.scene.recorder.heal()
+    _check_done(runs.scene, sequence)
     return witness.events
 
 
-def _kill_and_finish(bench: Bench, sequence: Sequence, events: int, chance: random.Random) -> int:
+def _kill_and_finish(runs: Runs, sequence: Sequence, events: int, chance: random.Random) -> int:
     kills = 0
     for _ in range(chance.randint(1, 3)):
         point = KillPoint(chance.randint(1, events), chance.choice(SIGNALS), chance.random())
         sequence.kills.append(str(point))
         killer = Killer(point)
-        before = len(bench.proxy.calls())
-        result = bench.run(sequence, killer)
-        _check_killed(bench, sequence, result, point, killer)
-        _note_interrupted(bench.proxy, sequence, before)
+        before = len(runs.scene.recorder.calls())
+        result = runs.run(sequence, killer)
+        _check_killed(runs.scene, sequence, result, point, killer)
+        _note_interrupted(runs.scene.recorder, sequence, before)
         kills += killer.struck
-    bench.run_undisturbed(sequence)
-    _check_done(bench, sequence)
+    runs.run_undisturbed(sequence)
+    _check_done(runs.scene, sequence)
     return kills
 
 
 def _check_killed(
-    bench: Bench, sequence: Sequence, result: Result, point: KillPoint, killer: Killer
+    scene: Scene, sequence: Sequence, result: Result, point: KillPoint, killer: Killer
 ) -> None:
     """Whatever is visible is whole, and who was asked to stop stopped in good order."""
-    stored = bench.stored(sequence.execution_id)
+    stored = scene.files(sequence.execution_id)
     assert stored == {path: sequence.expected[path] for path in stored}
     if not killer.struck:
         result.ok()
@@ -210,16 +190,16 @@ def _note_interrupted(proxy: Proxy, sequence: Sequence, before: int) -> None:
         sequence.completed_and_killed = True
 
 
-def _check_done(bench: Bench, sequence: Sequence) -> None:
-    assert bench.stored(sequence.execution_id) == sequence.expected
-    left = unfinished_uploads(bench.s3, bench.bucket)
+def _check_done(scene: Scene, sequence: Sequence) -> None:
+    assert scene.files(sequence.execution_id) == sequence.expected
+    left = scene.unfinished_uploads()
     for upload_id, key in left.items():
         # Who completes an object gives up the other uploads of its key then, unless killed first.
         assert sequence.completed_and_killed
-        bench.s3.abort_multipart_upload(Bucket=bench.bucket, Key=key, UploadId=upload_id)
-    _check_sent_once(bench.proxy, sequence)
+        scene.s3.abort_multipart_upload(Bucket=scene.bucket, Key=key, UploadId=upload_id)
+    _check_sent_once(scene.recorder, sequence)
     if sequence.arguments[0] == "finish":
-        _check_finished(bench, sequence)
+        _check_finished(scene, sequence)
 
 
 def _check_sent_once(proxy: Proxy, sequence: Sequence) -> None:
@@ -236,11 +216,11 @@ def _check_sent_once(proxy: Proxy, sequence: Sequence) -> None:
     assert sent <= sizes + sequence.resent_allowed_bytes
 
 
-def _check_finished(bench: Bench, sequence: Sequence) -> None:
-    metadata = json.loads(bench.cli("show", sequence.execution_id, "--json").ok().stdout)
+def _check_finished(scene: Scene, sequence: Sequence) -> None:
+    metadata = json.loads(scene.cli("show", sequence.execution_id, "--json").ok().stdout)
     assert (metadata["status"], metadata["result"]) == ("completed", "pass")
     assert [one["path"] for one in metadata["artifacts"]] == sorted(sequence.expected)
-    history = bucket_contents(bench.s3, bench.bucket, "history/")
+    history = scene.contents("history/")
     (line,) = [text for key, text in history.items() if sequence.execution_id in key]
     assert line.count(b"\n") == 1
     record: dict[str, Any] = json.loads(line)

@@ -3,28 +3,24 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from tests.runner.test_run import wait_for
-from tests.support.commands_run import spools, stored
-from tests.support.objects import list_keys
+from tests.support.commands_run import spools
 from tests.support.running import Processes
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 # It goes on once somebody has seen what it has printed so far.
 SCRIPT = "echo line 1; until [ -e seen ]; do sleep 0.05; done; echo line 2; printf 'no newline'"
 
 
 def test_follower_prints_what_the_run_stores_at_last_and_ends_with_it(
-    cli_process: Processes, s3: S3Client, bucket: str
+    scene: Scene, cli_process: Processes
 ) -> None:
     process = cli_process.start("run", "--live", "0.3s", "--", "sh", "-c", SCRIPT)
     wait_for(spools)
     (spool,) = spools()
     key = f"executions/{spool.name}/metadata.json"
-    wait_for(lambda: list_keys(s3, bucket, key))
+    wait_for(lambda: scene.list_keys(key))
     follower = cli_process.start("logs", "-f", spool.name, "stdout.log")
     assert follower.stdout is not None
     assert follower.stdout.readline() == b"line 1\n"
@@ -32,5 +28,5 @@ def test_follower_prints_what_the_run_stores_at_last_and_ends_with_it(
     rest = follower.stdout.read()
     assert follower.wait(60) == 0
     assert process.wait(60) == 0
-    final = stored(s3, bucket, spool.name)["logs/stdout.log"]
+    final = scene.files(spool.name)["logs/stdout.log"]
     assert b"line 1\n" + rest == final == b"line 1\nline 2\nno newline"

@@ -13,22 +13,17 @@ import random
 import signal
 import subprocess
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from orchestrator_cli.core.executions.keys import live_log_prefix, live_state_key
 from orchestrator_cli.core.live.state import parse_state
 from tests.runner.test_run import wait_for
-from tests.support.commands_run import record, spools, stored
+from tests.support.commands_run import spools
 from tests.support.killing import Killer, KillPoint
 from tests.support.live import inject_later_date
-from tests.support.objects import bucket_contents
-from tests.support.proxy import Proxy
-from tests.support.running import Processes, RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.running import Processes
+from tests.support.scene import Scene
 
 KILLS = int(os.environ.get("LIVE_KILLS", "4"))
 SEED = int(os.environ.get("LIVE_KILL_SEED", "18"))
@@ -81,17 +76,12 @@ class Victims:
 
 @pytest.mark.parametrize("number", range(KILLS))
 def test_killed_run_loses_nothing_that_was_live(
-    cli: RunCommand,
-    cli_process: Processes,
-    recorder: Proxy,
-    s3: S3Client,
-    bucket: str,
-    number: int,
+    scene: Scene, cli_process: Processes, number: int
 ) -> None:
     chance = random.Random(SEED * 1000 + number)
     names = VICTIMS[number % len(VICTIMS)]
     killer = Killer(KillPoint(chance.randrange(1, LAST_EVENT), signal.SIGKILL, chance.random()))
-    recorder.inject(killer, times=None)
+    scene.recorder.inject(killer, times=None)
     most_lines = chance.choice(LINES)
     command = ("sh", "-c", SCRIPT, "sh", str(most_lines))
     process = cli_process.start("run", "--live", "0.2s", "--", *command)
@@ -101,46 +91,46 @@ def test_killed_run_loses_nothing_that_was_live(
     execution_id = spool.name
     wait_for(lambda: killer.struck or process.poll() is not None)
     victims.end_the_rest()
-    recorder.outlast_clients()
-    recorder.heal()
-    before = segments(s3, bucket, execution_id)
+    scene.recorder.outlast_clients()
+    scene.recorder.heal()
+    before = segments(scene, execution_id)
 
     if spools():
-        date = inject_later_date(recorder, 301)
-        if is_alive_without_end(s3, bucket, execution_id):
-            assert cli("show", execution_id, "--json").ok().json()["liveness"] == "lost"
-            listed = cli("ls", "--json").ok().json_lines()
+        date = inject_later_date(scene.recorder, 301)
+        if is_alive_without_end(scene, execution_id):
+            assert scene.cli("show", execution_id, "--json").ok().json()["liveness"] == "lost"
+            listed = scene.cli("ls", "--json").ok().json_lines()
             assert [one["liveness"] for one in listed] == ["lost"]
         date.seconds = 0
         cli_process.run("run", "--resume", spool).ok()
     assert spools() == []
-    final = stored(s3, bucket, execution_id)["logs/stdout.log"]
+    final = scene.files(execution_id)["logs/stdout.log"]
     first, *lines = final.splitlines(keepends=True)
     assert first == victims.first_line
     # A last one may have been cut, as its writer was killed.
     assert [int(line) for line in lines if line.endswith(b"\n")] == list(range(1, len(lines) + 1))
-    after = segments(s3, bucket, execution_id)
+    after = segments(scene, execution_id)
     assert after[: len(before)] == before
     if after:
         assert (b"".join(after), after[-1]) == (final, b"")
-    kept = record(s3, bucket, execution_id)
+    kept = scene.record(execution_id)
     told = (kept["status"], kept["artifact_status"], kept["failures"])
     assert told == ("completed", "complete", [])
     assert kept["result"] == "error" or (kept["result"], len(lines)) == ("pass", most_lines)
-    assert cli("show", execution_id, "--json").ok().json()["liveness"] is None
+    assert scene.cli("show", execution_id, "--json").ok().json()["liveness"] is None
 
 
-def segments(s3: S3Client, bucket: str, execution_id: str) -> list[bytes]:
+def segments(scene: Scene, execution_id: str) -> list[bytes]:
     """Return what is live of standard output: there is no gap in it."""
     prefix = live_log_prefix(execution_id, "stdout.log")
-    found = bucket_contents(s3, bucket, prefix)
+    found = scene.contents(prefix)
     sizes = [len(content) for content in found.values()]
     assert list(found) == [f"{prefix}{sum(sizes[:n]):020d}" for n in range(len(sizes))]
     return list(found.values())
 
 
-def is_alive_without_end(s3: S3Client, bucket: str, execution_id: str) -> bool:
+def is_alive_without_end(scene: Scene, execution_id: str) -> bool:
     key = live_state_key(execution_id)
-    content = bucket_contents(s3, bucket, key).get(key)
-    is_made = bucket_contents(s3, bucket, f"executions/{execution_id}/metadata.json")
+    content = scene.contents(key).get(key)
+    is_made = scene.contents(f"executions/{execution_id}/metadata.json")
     return bool(is_made) and content is not None and not parse_state(content, key).ended

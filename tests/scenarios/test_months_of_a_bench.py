@@ -15,21 +15,15 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import faults
 from tests.support.bench_tree import OLD_ID, OTHER_ID
-from tests.support.executions import read_record
 from tests.support.forkserver import ForkServer
 from tests.support.killing import Killer, KillPoint
-from tests.support.objects import bucket_contents
-from tests.support.proxy import Proxy
+from tests.support.scene import Scene
 from tests.support.small_scale import PART_BYTES
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 SEED = int(os.environ.get("KILL_SEED", "3"))
 KILLS_PER_BATCH = 12
@@ -118,11 +112,11 @@ class Writer:
         process.stdin.flush()
 
 
-def in_s3(s3: S3Client, bucket: str) -> dict[tuple[str, str], bytes]:
+def in_s3(scene: Scene) -> dict[tuple[str, str], bytes]:
     """Return the stored content by execution and file name."""
     return {
         (key.split("/")[1], key.rpartition("/")[2]): content
-        for key, content in bucket_contents(s3, bucket, "executions/").items()
+        for key, content in scene.contents("executions/").items()
         if "/artifacts/" in key
     }
 
@@ -139,11 +133,9 @@ def check_nothing_lost(writer: Writer, stored: dict[tuple[str, str], bytes]) -> 
 
 
 @pytest.mark.parametrize("batch", range(3))
-def test_power_cuts_lose_nothing(
-    forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path, batch: int
-) -> None:
+def test_power_cuts_lose_nothing(scene: Scene, forks: ForkServer, batch: int) -> None:
     chance = random.Random(f"{SEED} bench {batch}")
-    root = tmp_path / "efs"
+    root = scene.directory / "efs"
     writer = Writer(root / "b1")
     arguments = ("sync-efs", "--root", root, "--settle", "0s", "--retain", "1ms")
     kills: list[str] = []
@@ -158,30 +150,30 @@ def test_power_cuts_lose_nothing(
                 chance.random(),
             )
             killer = Killer(point)
-            recorder.inject(killer, times=None)
+            scene.recorder.inject(killer, times=None)
             child = forks.start(*arguments)
             killer.aim(child.signal)
             result = child.wait()
-            recorder.settle()
-            recorder.heal()
+            scene.recorder.settle()
+            scene.recorder.heal()
             assert result.exit_code in (0, 130, -signal.SIGKILL), result
             kills.append(str(point))
-            check_nothing_lost(writer, in_s3(s3, bucket))
+            check_nothing_lost(writer, in_s3(scene))
     finally:
         print(f"KILL_SEED={SEED} bench {batch}: {', '.join(kills)}")
         writer.cut_power()
     forks.run(*arguments).ok()
-    stored = in_s3(s3, bucket)
+    stored = in_s3(scene)
     check_nothing_lost(writer, stored)
     assert {(target.parts[-4], target.name) for target in writer.complete} <= stored.keys()
     assert not [path for path in root.rglob("raw/*/*") if path.is_file()]
 
 
 def test_a_watch_survives_a_flapping_endpoint_and_a_vanishing_mount(
-    forks: ForkServer, recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path
+    scene: Scene, forks: ForkServer
 ) -> None:
     chance = random.Random(f"{SEED} flapping")
-    root, away = tmp_path / "efs", tmp_path / "away"
+    root, away = scene.directory / "efs", scene.directory / "away"
     writer = Writer(root / "b1")
     arguments = ("sync-efs", "--root", root, "--settle", "0s", "--retain", "1ms", "--watch")
     writer.write(3)
@@ -189,19 +181,19 @@ def test_a_watch_survives_a_flapping_endpoint_and_a_vanishing_mount(
     troubles = (faults.internal_error(), faults.slow_down(), faults.ResetBefore())
     try:
         for _ in range(8):
-            recorder.inject(chance.choice(troubles), times=chance.randint(1, 40))
+            scene.recorder.inject(chance.choice(troubles), times=chance.randint(1, 40))
             writer.write(3)
             writer.cut_power()
             if chance.random() < 0.5:
                 root.rename(away)
                 time.sleep(chance.random() / 10)
-                check_nothing_lost_elsewhere(writer, in_s3(s3, bucket), root, away)
+                check_nothing_lost_elsewhere(writer, in_s3(scene), root, away)
                 away.rename(root)
-        recorder.heal()
+        scene.recorder.heal()
         wanted = {(target.parts[-4], target.name) for target in writer.complete}
         deadline = time.monotonic() + 60
-        while not wanted <= in_s3(s3, bucket).keys():
-            assert time.monotonic() < deadline, wanted - in_s3(s3, bucket).keys()
+        while not wanted <= in_s3(scene).keys():
+            assert time.monotonic() < deadline, wanted - in_s3(scene).keys()
             time.sleep(0.1)
     finally:
         writer.cut_power()
@@ -209,10 +201,10 @@ def test_a_watch_survives_a_flapping_endpoint_and_a_vanishing_mount(
         result = child.wait()
     assert result.exit_code == 0, result
     assert "Traceback" not in result.err
-    check_nothing_lost(writer, in_s3(s3, bucket))
+    check_nothing_lost(writer, in_s3(scene))
     forks.run(*arguments[:-1]).ok()
     for execution_id in IDS:
-        assert read_record(s3, bucket, execution_id)["artifact_status"] == "pending"
+        assert scene.record(execution_id)["artifact_status"] == "pending"
 
 
 def check_nothing_lost_elsewhere(

@@ -12,54 +12,44 @@ import shlex
 import signal
 import sys
 import termios
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.scenarios.commands import CASES, LARGE, Bench, Case, check_success
+from tests.scenarios.commands import CASES, LARGE, Case, CommandScene, check_success
 from tests.support import faults
-from tests.support.executions import put_file
 from tests.support.forkserver import ForkServer
-from tests.support.proxy import Proxy
-from tests.support.running import Processes, Result, RunCommand
+from tests.support.running import Processes, Result
 from tests.support.secrets import check_no_secrets
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
-
-MakeTree = Callable[..., Path]
 REQUEST_ID = "FAULT0000000001"
-
-
-@pytest.fixture
-def bench(recorder: Proxy, s3: S3Client, bucket: str, tmp_path: Path) -> Bench:
-    return Bench(recorder, s3, bucket, tmp_path)
 
 
 # --- the summary -----------------------------------------------------------------------------
 
 
 @pytest.fixture
-def tree(make_tree: MakeTree) -> Path:
-    return make_tree({f"{number:02d} file.txt": f"{number}" for number in range(12)})
+def tree(scene: CommandScene) -> Path:
+    return scene.write_tree({f"{number:02d} file.txt": f"{number}" for number in range(12)})
 
 
-def spoil(bench: Bench, execution_id: str) -> None:
+def spoil(scene: CommandScene, execution_id: str) -> None:
     """Let three of the tree's files fail, each for another reason."""
-    put_file(bench.s3, bench.bucket, execution_id, "artifacts/custom/01 file.txt", b"other")
-    bench.proxy.inject(
+    scene.put_file(execution_id, "artifacts/custom/01 file.txt", b"other")
+    scene.recorder.inject(
         faults.Answer(400, "InvalidRequest", "No such thing."), "PutObject", key="05 file.txt$"
     )
-    bench.proxy.inject(faults.Answer(400, "KMS.DisabledException"), "PutObject", key="11 file.txt$")
+    scene.recorder.inject(
+        faults.Answer(400, "KMS.DisabledException"), "PutObject", key="11 file.txt$"
+    )
 
 
-def test_failures_are_summed_up_at_the_end(bench: Bench, cli: RunCommand, tree: Path) -> None:
+def test_failures_are_summed_up_at_the_end(scene: CommandScene, tree: Path) -> None:
     """Each failed file with its reason and request id, after all else; then how to go on."""
-    execution_id = bench.new_execution()
-    spoil(bench, execution_id)
-    result = cli("-v", "upload", execution_id, tree).expect(3)
+    execution_id = scene.make_execution()
+    spoil(scene, execution_id)
+    result = scene.cli("-v", "upload", execution_id, tree).expect(3)
     lines = result.err.splitlines()
     failed = [line for line in lines if line.startswith("failed: ")]
     assert len(failed) == 3
@@ -78,40 +68,36 @@ def test_failures_are_summed_up_at_the_end(bench: Bench, cli: RunCommand, tree: 
         assert f"[request id {REQUEST_ID}]" in by_name[name]
 
 
-def test_failures_are_listed_also_where_all_ends_early(
-    bench: Bench, cli: RunCommand, tree: Path
-) -> None:
-    execution_id = bench.new_execution()
-    spoil(bench, execution_id)
-    bench.proxy.inject(faults.slow_down(), "GetObject", key="metadata.json$", nth=2, times=None)
-    result = cli("upload", execution_id, tree).expect(9)
+def test_failures_are_listed_also_where_all_ends_early(scene: CommandScene, tree: Path) -> None:
+    execution_id = scene.make_execution()
+    spoil(scene, execution_id)
+    scene.recorder.inject(faults.slow_down(), "GetObject", key="metadata.json$", nth=2, times=None)
+    result = scene.cli("upload", execution_id, tree).expect(9)
     lines = result.err.splitlines()
     assert [line[:7] for line in lines] == ["failed:"] * 3 + ["error: ", "hint: r", "  orche"]
     assert f"503 SlowDown [request id {REQUEST_ID}]" in lines[3]
 
 
-def test_the_command_that_resumes_can_be_copied(
-    bench: Bench, cli: RunCommand, make_tree: MakeTree
-) -> None:
-    execution_id = bench.new_execution()
-    tree = make_tree({"it's $HOME.txt": b"1"}, root="a tree; with 'quotes'")
-    bench.proxy.inject(faults.slow_down(), "PutObject", times=None)
-    result = cli("upload", execution_id, tree, "--exclude", "* no*").expect(9)
+def test_the_command_that_resumes_can_be_copied(scene: CommandScene) -> None:
+    execution_id = scene.make_execution()
+    tree = scene.write_tree({"it's $HOME.txt": b"1"}, root="a tree; with 'quotes'")
+    scene.recorder.inject(faults.slow_down(), "PutObject", times=None)
+    result = scene.cli("upload", execution_id, tree, "--exclude", "* no*").expect(9)
     program, *arguments = shlex.split(result.err.splitlines()[-1])
     assert program == "orchestrator"
-    bench.proxy.heal()
-    cli(*arguments).ok()
-    assert bench.stored_files(execution_id)["artifacts/custom/it's $HOME.txt"] == b"1"
+    scene.recorder.heal()
+    scene.cli(*arguments).ok()
+    assert scene.files(execution_id)["artifacts/custom/it's $HOME.txt"] == b"1"
 
 
-def test_a_download_sums_up_too(bench: Bench, cli: RunCommand, tmp_path: Path) -> None:
+def test_a_download_sums_up_too(scene: CommandScene) -> None:
     files = {f"artifacts/custom/{number:02d}.txt": b"%d" % number for number in range(12)}
-    execution_id = bench.new_execution(files)
+    execution_id = scene.make_execution(files)
     fault = faults.Answer(400, "InvalidRequest", "No such thing.")
-    bench.proxy.inject(fault, "GetObject", key="05.txt$")
-    bench.proxy.inject(fault, "GetObject", key="07.txt$")
-    command = ("-v", "download", execution_id, "-o", tmp_path / "out")
-    lines = cli(*command).expect(3).err.splitlines()
+    scene.recorder.inject(fault, "GetObject", key="05.txt$")
+    scene.recorder.inject(fault, "GetObject", key="07.txt$")
+    command = ("-v", "download", execution_id, "-o", scene.directory / "out")
+    lines = scene.cli(*command).expect(3).err.splitlines()
     start = next(place for place, line in enumerate(lines) if line.startswith("failed: "))
     # Another try would be answered alike, so that none is advised.
     assert [line[:7] for line in lines[start:]] == [*["failed:"] * 2, "error: ", "hint: s"]
@@ -120,17 +106,15 @@ def test_a_download_sums_up_too(bench: Bench, cli: RunCommand, tmp_path: Path) -
 
 @pytest.mark.usefixtures("no_patience")
 @pytest.mark.parametrize("command", ["upload-small", "upload-large", "stream", "finish", "logs"])
-def test_one_error_says_what_failed_and_how_to_go_on(
-    bench: Bench, cli: RunCommand, command: str
-) -> None:
-    case = CASES[command](bench)
+def test_one_error_says_what_failed_and_how_to_go_on(scene: CommandScene, command: str) -> None:
+    case = CASES[command](scene)
     operation = {"logs": "GetObject", "finish": "ListObjectsV2"}.get(command, "PutObject")
     operation = "UploadPart" if command in ("upload-large", "stream") else operation
     reads = command in ("finish", "logs")
     # The record can be written: it says what is missing.
     key = "" if reads else r"/(artifacts|logs)/"
-    bench.proxy.inject(faults.slow_down(), operation, key=key, times=None)
-    result = cli(*case.arguments, stdin=case.stdin).expect(9)
+    scene.recorder.inject(faults.slow_down(), operation, key=key, times=None)
+    result = scene.cli(*case.arguments, stdin=case.stdin).expect(9)
     first, *rest = result.err.splitlines()
     assert case.execution_id in first
     assert "503 SlowDown" in first
@@ -144,20 +128,20 @@ def test_one_error_says_what_failed_and_how_to_go_on(
         assert summary.endswith("could not be stored")
         assert hint == "hint: run the same command again: it resumes"
         assert shlex.split(way_on) == ["orchestrator", *map(str, case.arguments)]
-    bench.proxy.heal()
-    check_success(bench, case, cli(*case.arguments, stdin=case.stdin), "healed")
+    scene.recorder.heal()
+    check_success(scene, case, scene.cli(*case.arguments, stdin=case.stdin), "healed")
 
 
-def test_the_request_id_is_told_also_where_no_xml_comes(bench: Bench, cli: RunCommand) -> None:
+def test_the_request_id_is_told_also_where_no_xml_comes(scene: CommandScene) -> None:
     """As of a load balancer in front of S3, for a part that goes by a presigned URL."""
-    case = CASES["upload-large"](bench)
+    case = CASES["upload-large"](scene)
 
     class Page(faults.Fault):
         def request_head(self, waiting: faults.Waiting) -> None:
             raise faults.Answered(503, b"<html>busy", {"x-amz-request-id": "BALANCER01"})
 
-    bench.proxy.inject(Page(), "UploadPart", times=None)
-    assert "[request id BALANCER01]" in cli(*case.arguments).expect(9).err
+    scene.recorder.inject(Page(), "UploadPart", times=None)
+    assert "[request id BALANCER01]" in scene.cli(*case.arguments).expect(9).err
 
 
 # --- JSON ------------------------------------------------------------------------------------
@@ -174,15 +158,13 @@ JSON_FAULTS = {
 @pytest.mark.usefixtures("no_patience")
 @pytest.mark.parametrize("fault", JSON_FAULTS)
 @pytest.mark.parametrize("command", ["new", "upload-small", "upload-large", "stream", "finish"])
-def test_json_stays_json_under_every_error(
-    bench: Bench, cli: RunCommand, command: str, fault: str
-) -> None:
+def test_json_stays_json_under_every_error(scene: CommandScene, command: str, fault: str) -> None:
     """Standard output holds objects, one a line, or nothing."""
     for nth in range(1, 20):
-        case = CASES[command](bench)
-        bench.proxy.inject(JSON_FAULTS[fault], nth=nth, times=None)
-        result = cli("-v", *case.arguments, "--json", stdin=case.stdin)
-        bench.proxy.heal()
+        case = CASES[command](scene)
+        scene.recorder.inject(JSON_FAULTS[fault], nth=nth, times=None)
+        result = scene.cli("-v", *case.arguments, "--json", stdin=case.stdin)
+        scene.recorder.heal()
         check_json(result)
         if result.exit_code == 0:
             return  # fewer requests than that
@@ -193,12 +175,12 @@ def test_json_stays_json_under_every_error(
 @pytest.mark.parametrize("fault", JSON_FAULTS)
 @pytest.mark.parametrize("command", [("download",), ("ls",), ("show",), ("verify",)])
 def test_json_of_reading_commands_stays_json(
-    bench: Bench, cli: RunCommand, command: tuple[str, ...], fault: str
+    scene: CommandScene, command: tuple[str, ...], fault: str
 ) -> None:
     for nth in range(1, 20):
-        bench.proxy.inject(JSON_FAULTS[fault], nth=nth, times=None)
-        result = cli("-v", *command, bench.kept_execution(), "--json")
-        bench.proxy.heal()
+        scene.recorder.inject(JSON_FAULTS[fault], nth=nth, times=None)
+        result = scene.cli("-v", *command, scene.kept_execution(), "--json")
+        scene.recorder.heal()
         check_json(result)
         if result.exit_code == 0:
             return
@@ -214,13 +196,13 @@ def check_json(result: Result) -> None:
     assert (result.err.count("error: ") == 1) == (result.exit_code not in (0, 130))
 
 
-def test_json_and_all_else_are_kept_apart(bench: Bench, cli: RunCommand, tree: Path) -> None:
+def test_json_and_all_else_are_kept_apart(scene: CommandScene, tree: Path) -> None:
     """Skipped, failed and stored files at once, with everything that can be said."""
-    execution_id = bench.new_execution()
-    spoil(bench, execution_id)
+    execution_id = scene.make_execution()
+    spoil(scene, execution_id)
     os.mkfifo(tree / "pipe")
     (tree / "bad\nname").write_bytes(b"x")
-    result = cli("-v", "--debug", "upload", execution_id, tree, "--json").expect(3)
+    result = scene.cli("-v", "--debug", "upload", execution_id, tree, "--json").expect(3)
     outcomes = sorted(line["outcome"] for line in result.json_lines())
     assert outcomes == ["conflict"] + ["created"] * 9 + ["failed"] * 3 + ["skipped"]
     reasons = [line["error"] for line in result.json_lines() if line["outcome"] != "created"]
@@ -242,10 +224,10 @@ def long_lines(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_an_interrupted_command_ends_its_last_line(
-    bench: Bench, forks: ForkServer, long_lines: Path, number: signal.Signals
+    scene: CommandScene, forks: ForkServer, long_lines: Path, number: signal.Signals
 ) -> None:
     """The reader is slow: the signal comes in the middle of a line."""
-    execution_id = bench.new_execution()
+    execution_id = scene.make_execution()
     with small_pipe() as (reader, writer):
         child = forks.start(
             "upload",
@@ -270,13 +252,13 @@ def test_an_interrupted_command_ends_its_last_line(
 
 
 def test_a_reader_that_never_reads_does_not_keep_it(
-    bench: Bench, forks: ForkServer, long_lines: Path
+    scene: CommandScene, forks: ForkServer, long_lines: Path
 ) -> None:
     """One signal is enough, also where the rest of the line cannot be written."""
     with small_pipe() as (reader, writer):
         child = forks.start(
             "upload",
-            bench.new_execution(),
+            scene.make_execution(),
             long_lines,
             "--json",
             stdout=writer,
@@ -347,51 +329,45 @@ OPERATIONS = {
 @pytest.mark.usefixtures("no_patience")
 @pytest.mark.parametrize("leak", LEAKS)
 @pytest.mark.parametrize("command", OPERATIONS)
-def test_no_output_gives_access(bench: Bench, cli: RunCommand, command: str, leak: str) -> None:
+def test_no_output_gives_access(scene: CommandScene, command: str, leak: str) -> None:
     """Not with --debug either, whatever the server tells of our own request."""
     for operation in OPERATIONS[command]:
-        case = CASES[command](bench)
-        bench.proxy.inject(LEAKS[leak], operation, times=None)
-        result = cli("-v", "--debug", *case.arguments, env=SESSION)
-        bench.proxy.heal()
+        case = CASES[command](scene)
+        scene.recorder.inject(LEAKS[leak], operation, times=None)
+        result = scene.cli("-v", "--debug", *case.arguments, env=SESSION)
+        scene.recorder.heal()
         check_no_secrets(result, SECRET, TOKEN, "0f0f")
         if result.exit_code != 0 and "failed: " not in result.err:
             assert "Traceback" in result.err  # it is where a secret could be
 
 
 @pytest.mark.parametrize("command", OPERATIONS)
-def test_without_a_server_nothing_secret_is_printed(
-    bench: Bench, cli: RunCommand, command: str
-) -> None:
-    case = CASES[command](bench)
+def test_without_a_server_nothing_secret_is_printed(scene: CommandScene, command: str) -> None:
+    case = CASES[command](scene)
     nowhere = {"AWS_ENDPOINT_URL": "http://127.0.0.1:9", **SESSION}
-    result = cli("-v", "--debug", *case.arguments, env=nowhere).expect(9)
+    result = scene.cli("-v", "--debug", *case.arguments, env=nowhere).expect(9)
     check_no_secrets(result, SECRET, TOKEN)
     assert "connection refused" in result.err
 
 
-def test_a_stalled_part_tells_nothing(
-    bench: Bench, cli: RunCommand, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_stalled_part_tells_nothing(scene: CommandScene, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("orchestrator_cli.core.s3.connection.session.STALL_TIMEOUT_SECONDS", 0.3)
-    case = CASES["upload-large"](bench)
-    bench.proxy.inject(faults.Stall(), "UploadPart", times=None)
-    result = cli("-v", "--debug", *case.arguments, env=SESSION).expect(9)
+    case = CASES["upload-large"](scene)
+    scene.recorder.inject(faults.Stall(), "UploadPart", times=None)
+    result = scene.cli("-v", "--debug", *case.arguments, env=SESSION).expect(9)
     check_no_secrets(result, SECRET, TOKEN)
     assert "did not answer in time" in result.err
 
 
-def test_a_whole_process_says_the_same(
-    bench: Bench, cli_process: Processes, tmp_path: Path
-) -> None:
+def test_a_whole_process_says_the_same(scene: CommandScene, cli_process: Processes) -> None:
     """Not forked, not in this process: as people run it."""
-    path = tmp_path / "trace.pcap"
+    path = scene.directory / "trace.pcap"
     path.write_bytes(LARGE)
-    execution_id = bench.new_execution()
-    bench.proxy.inject(faults.Answer(403, "SignatureDoesNotMatch", TELLING), "PutObject")
+    execution_id = scene.make_execution()
+    scene.recorder.inject(faults.Answer(403, "SignatureDoesNotMatch", TELLING), "PutObject")
     result = cli_process.run("--debug", "upload", execution_id, path, env=SESSION).expect(5)
     check_no_secrets(result, SECRET, TOKEN)
-    bench.proxy.heal()
+    scene.recorder.heal()
     expected = {"artifacts/traces/trace.pcap": LARGE}
     case = Case(execution_id, ("upload", execution_id, path), expected)
-    check_success(bench, case, cli_process.run(*case.arguments), "healed")
+    check_success(scene, case, cli_process.run(*case.arguments), "healed")

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
-from tests.support.executions import make_id, put_execution, put_metadata
+from tests.support.executions import make_id, put_metadata
+from tests.support.scene import Scene
 from tests.support.serving import Serve, Server, problem
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 NOW = datetime.now(UTC)
 FINISHED = {"status": "completed", "artifact_status": "complete"}
@@ -24,10 +22,10 @@ KINDS: list[dict[str, Any]] = [
 
 
 @pytest.fixture
-def four(s3: S3Client, bucket: str) -> list[str]:
+def four(scene: Scene) -> list[str]:
     """One execution of each kind, an hour apart, oldest first."""
     return [
-        put_execution(s3, bucket, make_id(NOW - timedelta(hours=8 - number)), **kind)
+        scene.put_execution(make_id(NOW - timedelta(hours=8 - number)), **kind)
         for number, kind in enumerate(KINDS)
     ]
 
@@ -62,16 +60,14 @@ def test_filters_match_what_ls_matches(serve: Serve, four: list[str]) -> None:
 
 
 @pytest.mark.parametrize("order", ["oldest", "newest"])
-def test_cursors_continue_in_both_orders(
-    serve: Serve, s3: S3Client, bucket: str, order: str
-) -> None:
+def test_cursors_continue_in_both_orders(scene: Scene, serve: Serve, order: str) -> None:
     since = NOW - timedelta(days=40)
-    ids = [put_execution(s3, bucket, make_id(NOW, number)) for number in range(3)]
+    ids = [scene.put_execution(make_id(NOW, number)) for number in range(3)]
     ids += [
-        put_execution(s3, bucket, make_id(NOW - timedelta(hours=hours)))
+        scene.put_execution(make_id(NOW - timedelta(hours=hours)))
         for hours in (1, 2, 3, 30, 200, 900)
     ]
-    put_execution(s3, bucket, make_id(since - timedelta(hours=1)))
+    scene.put_execution(make_id(since - timedelta(hours=1)))
     server = serve()
     query, got = f"since={since:%Y-%m-%dT%H:%M:%SZ}&order={order}&limit=2", []
     cursor: str | None = ""
@@ -86,12 +82,12 @@ def test_cursors_continue_in_both_orders(
     assert got == sorted(ids, reverse=order == "newest")
 
 
-def test_a_huge_record_is_listed_as_unreadable(serve: Serve, s3: S3Client, bucket: str) -> None:
-    good = put_execution(s3, bucket, make_id(NOW, 1))
+def test_a_huge_record_is_listed_as_unreadable(scene: Scene, serve: Serve) -> None:
+    good = scene.put_execution(make_id(NOW, 1))
     huge = make_id(NOW, 2)
-    put_metadata(s3, bucket, huge, b'{"execution_id": "' + b"x" * 20_000_000 + b'"}')
+    put_metadata(scene.s3, scene.bucket, huge, b'{"execution_id": "' + b"x" * 20_000_000 + b'"}')
     empty = make_id(NOW, 3)
-    put_metadata(s3, bucket, empty, b"")
+    put_metadata(scene.s3, scene.bucket, empty, b"")
     page = serve().get("/executions").json()
     assert [one["execution_id"] for one in page["executions"]] == [good]
     told = {one["execution_id"]: one["error"] for one in page["unreadable"]}

@@ -4,25 +4,20 @@ from __future__ import annotations
 
 import random
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.executions.keys import live_segment_key
-from tests.support.executions import put_execution
 from tests.support.live import LogWriter, inject_later_date
-from tests.support.proxy import Proxy
+from tests.support.scene import Scene
 from tests.support.serving import Serve, problem
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 MIB = 1024 * 1024
 LISTENERS = 50
 
 
 def test_fifty_followers_of_a_growing_log_cost_as_many_requests_as_one(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
+    scene: Scene, serve: Serve
 ) -> None:
-    writer = LogWriter(s3, bucket, put_execution(s3, bucket))
+    writer = LogWriter(scene.s3, scene.bucket, scene.put_execution())
     lines = b"".join(b"%07d\n" % number for number in range(200_000))
     writer.write(*(lines[start : start + 300_000] for start in range(0, len(lines), 300_000)))
     writer.write("größe".encode()[:4])
@@ -49,21 +44,21 @@ def test_fifty_followers_of_a_growing_log_cost_as_many_requests_as_one(
         assert "etag" not in response.headers
     assert times[2:4] == ["1970-01-01T00:00:00.001Z", "1970-01-01T00:00:01.001Z"]
     end = len(writer.written)
-    recorder.clear()
+    scene.recorder.clear()
     server.http.connection_pool_kw["maxsize"] = LISTENERS
     with ThreadPoolExecutor(LISTENERS) as listeners:
         answers = [
             listeners.submit(server.get, f"{base}?offset={end}&wait=20") for _ in range(LISTENERS)
         ]
         # A miss: a client has polled, and waits.
-        recorder.wait_for(lambda made: any(one.status == 404 for one in made))
+        scene.recorder.wait_for(lambda made: any(one.status == 404 for one in made))
         writer.write("größe".encode()[4:] + b"\n")
         more = [response.result() for response in answers]
     assert {response.data for response in more} == {writer.written[end:]}
     assert {response.headers["x-log-state"] for response in more} == {"growing"}
-    assert set(recorder.operations()) == {"GetObject"}
+    assert set(scene.recorder.operations()) == {"GetObject"}
     # One read of the new segment, and misses; a slow machine has more of them.
-    assert recorder.count() < LISTENERS / 2
+    assert scene.recorder.count() < LISTENERS / 2
     writer.write(b"")
     writer.store(writer.written + b"what came too late to be live\n")
     final = server.get(f"{base}?offset={len(writer.written)}&wait=20")
@@ -75,10 +70,8 @@ def test_fifty_followers_of_a_growing_log_cost_as_many_requests_as_one(
     assert "etag" in whole.headers
 
 
-def test_a_growing_log_is_returned_as_text(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
-) -> None:
-    writer = LogWriter(s3, bucket, put_execution(s3, bucket))
+def test_a_growing_log_is_returned_as_text(scene: Scene, serve: Serve) -> None:
+    writer = LogWriter(scene.s3, scene.bucket, scene.put_execution())
     lines = [f"{number} größe\n".encode() for number in range(100)]
     writer.write(*lines, random.Random(5).randbytes(3 * MIB), b"no newline")
     writer.beat()
@@ -88,7 +81,7 @@ def test_a_growing_log_is_returned_as_text(
     assert (response.status, response.headers["content-type"]) == (200, "text/plain; charset=utf-8")
     assert response.data == writer.written
     # Not one request for each segment.
-    assert recorder.count("ListObjectsV2") < 10
+    assert scene.recorder.count("ListObjectsV2") < 10
     head = server.get(path, "HEAD", redirect=False)
     assert (head.status, head.headers["content-type"]) == (200, response.headers["content-type"])
     for count in (1, 3, 10_000):
@@ -97,20 +90,20 @@ def test_a_growing_log_is_returned_as_text(
     assert server.get(f"{path}?tail=100000").data == writer.written
     assert server.get(f"{path}?tail=0").data == b""
     # Everything after a gap is left out.
-    s3.delete_object(Bucket=bucket, Key=live_segment_key(writer.execution_id, writer.log, 0))
+    scene.s3.delete_object(
+        Bucket=scene.bucket, Key=live_segment_key(writer.execution_id, writer.log, 0)
+    )
     assert server.get(path).data == writer.written[len(lines[0]) :]
     page = server.get(f"/ui/executions/{writer.execution_id}/logs/stdout").data.decode()
     assert page.count(f'href="../../../../executions/{writer.execution_id}/logs/stdout"') == 3
     problem(server.get(f"/executions/{writer.execution_id}/logs/stderr"), 404, "not-found")
 
 
-def test_logs_of_a_lost_writer_and_logs_that_do_not_exist(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
-) -> None:
-    writer = LogWriter(s3, bucket, put_execution(s3, bucket))
+def test_logs_of_a_lost_writer_and_logs_that_do_not_exist(scene: Scene, serve: Serve) -> None:
+    writer = LogWriter(scene.s3, scene.bucket, scene.put_execution())
     writer.write(b"one\n")
     writer.beat()
-    date = inject_later_date(recorder, 400)
+    date = inject_later_date(scene.recorder, 400)
     server = serve("--deadline", "2s")
     base = f"/executions/{writer.execution_id}/logs"
     response = server.get(f"{base}/stdout.log/bytes?offset=4&wait=20")

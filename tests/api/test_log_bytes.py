@@ -3,25 +3,18 @@
 from __future__ import annotations
 
 import gzip
-from typing import TYPE_CHECKING
 
-from tests.support.executions import put_execution
-from tests.support.proxy import Proxy
+from tests.support.scene import Scene
 from tests.support.serving import Serve, problem
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 LOG = b"".join(b"%07d\n" % number for number in range(400_000))
 
 
-def test_reading_any_part_of_a_log_takes_one_request(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
-) -> None:
+def test_reading_any_part_of_a_log_takes_one_request(scene: Scene, serve: Serve) -> None:
     files = {"logs/stdout.log": LOG, "logs/stderr.log": b""}
-    base = f"/executions/{put_execution(s3, bucket, files=files)}/logs"
+    base = f"/executions/{scene.put_execution(files=files)}/logs"
     server = serve()
-    recorder.clear()
+    scene.recorder.clear()
     for query, offset, length in (
         ("", 0, 256 * 1024),
         ("?offset=1000000&length=10", 1_000_000, 10),
@@ -38,14 +31,12 @@ def test_reading_any_part_of_a_log_takes_one_request(
         assert response.headers.get("x-log-line") == (None if offset else "0")
     # The log and its missing index are looked up once for all parts. Each part
     # that is not empty takes one read.
-    assert recorder.operations() == {"GetObject": 5 + 1, "HeadObject": 1}
+    assert scene.recorder.operations() == {"GetObject": 5 + 1, "HeadObject": 1}
     assert server.get(f"{base}/stderr.log/bytes?offset=-5").headers["x-log-size"] == "0"
 
 
-def test_an_unchanged_part_is_not_read_again(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
-) -> None:
-    part = f"/executions/{put_execution(s3, bucket, files={'logs/stdout.log': LOG})}/logs/stdout"
+def test_an_unchanged_part_is_not_read_again(scene: Scene, serve: Serve) -> None:
+    part = f"/executions/{scene.put_execution(files={'logs/stdout.log': LOG})}/logs/stdout"
     part += "/bytes?offset=-200000"
     server = serve()
     plain = server.get(part)
@@ -55,19 +46,17 @@ def test_an_unchanged_part_is_not_read_again(
     etags = [plain.headers["etag"], packed.headers["etag"]]
     assert etags[0] != etags[1]
     assert not etags[0].startswith("W/")
-    recorder.clear()
+    scene.recorder.clear()
     again = server.get(part, headers={"If-None-Match": etags[0]})
-    assert (again.status, again.data, recorder.count()) == (304, b"", 0)
+    assert (again.status, again.data, scene.recorder.count()) == (304, b"", 0)
     assert server.get(part, headers={"If-None-Match": etags[1]}).status == 200
     problem(server.get(part.replace("-200000", "x")), 400, "usage")
     problem(server.get(part.replace("stdout", "nothing")), 404, "not-found")
 
 
-def test_reading_an_archived_log_explains_the_restore(
-    serve: Serve, s3: S3Client, bucket: str
-) -> None:
-    execution_id = put_execution(s3, bucket)
+def test_reading_an_archived_log_explains_the_restore(scene: Scene, serve: Serve) -> None:
+    execution_id = scene.put_execution()
     key = f"executions/{execution_id}/logs/stdout.log"
-    s3.put_object(Bucket=bucket, Key=key, Body=b"x" * 5000, StorageClass="DEEP_ARCHIVE")
+    scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=b"x" * 5000, StorageClass="DEEP_ARCHIVE")
     response = serve().get(f"/executions/{execution_id}/logs/stdout/bytes")
     assert "orchestrator restore" in problem(response, 409, "archived")["hint"]

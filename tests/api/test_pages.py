@@ -10,20 +10,16 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from orchestrator_cli.api.pages import assets, login
-from tests.support.executions import make_id, put_execution, put_file, put_metadata
+from tests.support.executions import make_id, put_metadata
 from tests.support.faults import Hold
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.serving import Serve, Server, problem
 from tests.support.via import Tokens
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 ENDED: dict[str, Any] = {"status": "completed", "artifact_status": "complete"}
 HOSTILE = "\"><script>window.pwned=1</script><b a='{{ 7*7 }}"
@@ -42,9 +38,9 @@ def rows_of(page: str) -> list[str]:
 
 
 def test_a_browser_logs_in_and_sees_what_its_token_allows(
-    serve: Serve, tokens: Tokens, s3: S3Client, bucket: str
+    scene: Scene, serve: Serve, tokens: Tokens
 ) -> None:
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x"})
+    execution_id = scene.put_execution(files={"logs/stdout.log": b"x"})
     server = serve("--tokens", str(tokens.file))
     page = f"/ui/executions/{execution_id}/logs/stdout"
     asked = server.get(f"{page}?a=b")
@@ -102,42 +98,35 @@ def test_login_redirects_only_below_the_pages(text: str) -> None:
     assert " " not in target
 
 
-def test_a_list_takes_few_round_trips(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
-) -> None:
+def test_a_list_takes_few_round_trips(scene: Scene, serve: Serve) -> None:
     now = datetime.now(UTC)
     ids = [
-        put_execution(s3, bucket, make_id(now - timedelta(hours=number)), **ENDED)
-        for number in range(50)
+        scene.put_execution(make_id(now - timedelta(hours=number)), **ENDED) for number in range(50)
     ]
-    put_metadata(s3, bucket, ids[1], b"no record")
+    put_metadata(scene.s3, scene.bucket, ids[1], b"no record")
     server = serve()
     lists, reads = Hold("head"), Hold("head")
-    recorder.inject(lists, "ListObjectsV2", times=None)
-    recorder.inject(reads, "GetObject", times=None)
-    recorder.clear()
+    scene.recorder.inject(lists, "ListObjectsV2", times=None)
+    scene.recorder.inject(reads, "GetObject", times=None)
+    scene.recorder.clear()
     with ThreadPoolExecutor(1) as threads:
         asked = threads.submit(server.get, "/ui/")
         # No request of a round is answered until all of it have arrived.
-        recorder.wait_for(lambda seen: len(seen) == 7)
+        scene.recorder.wait_for(lambda seen: len(seen) == 7)
         lists.released.set()
-        recorder.wait_for(lambda seen: len(seen) == 7 + 26)
+        scene.recorder.wait_for(lambda seen: len(seen) == 7 + 26)
         reads.released.set()
         page = asked.result().data.decode()
     # Unreadable executions are listed in their place.
     assert rows_of(page) == ids
     assert page.count("is-unreadable") == 2
-    assert recorder.count() <= 60
+    assert scene.recorder.count() <= 60
 
 
-def test_the_list_is_bounded_and_its_filters_are_in_the_url(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
-) -> None:
+def test_the_list_is_bounded_and_its_filters_are_in_the_url(scene: Scene, serve: Serve) -> None:
     now = datetime.now(UTC)
     ids = [
-        put_execution(
-            s3,
-            bucket,
+        scene.put_execution(
             make_id(now - timedelta(minutes=7 * number), number),
             result="fail" if number % 50 == 49 else "pass",
             test_suite=f"suite {HOSTILE}" if number == 0 else "smoke",
@@ -147,14 +136,14 @@ def test_the_list_is_bounded_and_its_filters_are_in_the_url(
         for number in range(100)
     ]
     server = serve()
-    recorder.clear()
+    scene.recorder.clear()
     page = server.get("/ui/").data.decode()
     assert rows_of(page) == ids[:50]
-    assert recorder.count() <= 60
+    assert scene.recorder.count() <= 60
     assert len(page) < 150 * 1024
     assert "<script>" not in page
     assert "7*7" in page
-    recorder.clear()
+    scene.recorder.clear()
     found, address, pages = [], "/ui/?result=fail,error&suite=&bench=&since=1d", 0
     while address:
         page = server.get(address).data.decode()
@@ -164,45 +153,39 @@ def test_the_list_is_bounded_and_its_filters_are_in_the_url(
         older = re.search(r'href="\./(\?[^"]*cursor[^"]*)"', page)
         address = f"/ui/{html.unescape(older[1])}" if older else ""
         pages += 1
-        assert recorder.count() <= 60 * pages
+        assert scene.recorder.count() <= 60 * pages
     assert found == [ids[49], ids[99]]
     for number in range(50):
-        put_execution(s3, bucket, make_id(now, number), test_suite="running")
-    recorder.clear()
+        scene.put_execution(make_id(now, number), test_suite="running")
+    scene.recorder.clear()
     running = rows_of(server.get("/ui/?suite=running").data.decode())
     assert running == [make_id(now, number) for number in range(49, 49 - len(running), -1)]
     assert len(running) > 20
-    assert recorder.count() <= 60
+    assert scene.recorder.count() <= 60
     assert server.get("/ui/?since=gestern").status == 400
     assert "gestern" not in server.get("/ui/?label=x").data.decode()
     assert server.get("/ui/executions/01H00000000000000000000000").status == 404
     assert server.get("/ui", redirect=False).headers["location"] == "./ui/"
 
 
-def test_the_page_of_an_execution_is_small_and_links_everything(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
-) -> None:
+def test_the_page_of_an_execution_is_small_and_links_everything(scene: Scene, serve: Serve) -> None:
     files = {f"artifacts/custom/deep/{number:03}.txt": b"" for number in range(130)}
     files |= {f"artifacts/screenshots/{number:03}.png": b"png" for number in range(130)}
     files |= {"artifacts/custom/<img src=x onerror=alert(1)>.html": b"<h1>", "logs/stderr.log": b""}
     files |= {"logs/stdout.log": b"one\n\x1b[31mtwo\x1b[0m\r\nthr\xffee\n"}
-    execution_id = put_execution(
-        s3,
-        bucket,
+    execution_id = scene.put_execution(
         files=files,
         result="error",
         test_suite=HOSTILE,
         failures=[{"path": HOSTILE, "error": HOSTILE}],
         **ENDED | {"artifact_status": "artifact_error"},
     )
-    put_file(
-        s3, bucket, execution_id, "artifacts/custom/old.bin", b"x" * 9000, StorageClass="GLACIER"
-    )
+    scene.put_file(execution_id, "artifacts/custom/old.bin", b"x" * 9000, StorageClass="GLACIER")
     server = serve()
-    recorder.clear()
+    scene.recorder.clear()
     address = f"/ui/executions/{execution_id}"
     page = server.get(address).data.decode()
-    assert recorder.count() <= 14
+    assert scene.recorder.count() <= 14
     assert len(page) < 150 * 1024
     assert "<script>window" not in page
     assert "one\ntwo\nthr\ufffdee" in page
@@ -226,13 +209,11 @@ def test_the_page_of_an_execution_is_small_and_links_everything(
     assert "&lt;img src=x onerror=alert(1)&gt;.html" in custom
 
 
-def test_stored_files_are_served_in_a_sandbox(
-    serve: Serve, tokens: Tokens, s3: S3Client, bucket: str
-) -> None:
+def test_stored_files_are_served_in_a_sandbox(scene: Scene, serve: Serve, tokens: Tokens) -> None:
     body = b"<script>1</script>" * 70_000
     files = {"artifacts/custom/r/index.html": body, "artifacts/screenshots/a.svg": b"<svg/>"}
-    execution_id = put_execution(s3, bucket, files=files)
-    other = put_execution(s3, bucket, make_id(number=1), files=files)
+    execution_id = scene.put_execution(files=files)
+    other = scene.put_execution(make_id(number=1), files=files)
     server = serve("--tokens", str(tokens.file))
     bearer = {"Authorization": f"Bearer {tokens.read}"}
     page = server.get(f"/ui/executions/{execution_id}", headers=bearer).data.decode()
@@ -260,13 +241,11 @@ def test_stored_files_are_served_in_a_sandbox(
     assert replica.get(link).status == 403
 
 
-def test_the_api_serves_lines_searches_and_errors_of_a_log(
-    recorder: Proxy, serve: Serve, cli: RunCommand, s3: S3Client, bucket: str
-) -> None:
+def test_the_api_serves_lines_searches_and_errors_of_a_log(scene: Scene, serve: Serve) -> None:
     lines = [b"%06d\n" % number for number in range(1, 300_001)]
     lines[249_999] = "ERROR: \x1b[1mno ÄNSWER\x1b[0m <b>\n".encode()
     log = b"".join(lines)
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": log})
+    execution_id = scene.put_execution(files={"logs/stdout.log": log})
     base = f"/executions/{execution_id}/logs/stdout"
     server = serve()
 
@@ -299,21 +278,19 @@ def test_the_api_serves_lines_searches_and_errors_of_a_log(
     assert server.get(why).headers["location"] == place
     part = server.get(f"{base}/bytes?offset={at}&length=5")
     assert (part.data, part.headers["x-log-line"]) == (b"ERROR", "249999")
-    cli("index", execution_id).ok()
+    scene.cli("index", execution_id).ok()
     other = serve()
     other.get(f"{base}/bytes?length=0")
-    recorder.clear()
+    scene.recorder.clear()
     assert other.get(f"{base}/lines?n=250001").json()["offset"] == hit["end"]
     # With an index, one request is enough.
-    assert recorder.operations() == {"GetObject": 1}
+    assert scene.recorder.operations() == {"GetObject": 1}
     assert other.get(f"{base}/bytes?offset=-7&length=7").headers["x-log-line"] == "299999"
 
 
-def test_two_executions_are_compared_side_by_side(serve: Serve, s3: S3Client, bucket: str) -> None:
+def test_two_executions_are_compared_side_by_side(scene: Scene, serve: Serve) -> None:
     first, second = (
-        put_execution(
-            s3,
-            bucket,
+        scene.put_execution(
             make_id(number=number),
             files={
                 "logs/stdout.log": f"2026-01-0{number + 1}T00:00:0{number} start in 1{number} ms\n"
@@ -335,9 +312,7 @@ def test_two_executions_are_compared_side_by_side(serve: Serve, s3: S3Client, bu
     # The page of a failed execution links to the comparison with the last one that passed.
     now = datetime.now(UTC)
     passed, _, failed = (
-        put_execution(
-            s3,
-            bucket,
+        scene.put_execution(
             make_id(now - timedelta(hours=3 - number)),
             test_suite=suite,
             **{**ENDED, "result": result},

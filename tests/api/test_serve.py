@@ -9,33 +9,27 @@ import signal
 import socket
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.executions import make_id, put_execution
+from tests.support.executions import make_id
 from tests.support.running import Processes, RunCommand
+from tests.support.scene import Scene
 from tests.support.serving import WAIT, Serve, Server, problem
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 # No settings, and a GET of / in a frame of type HEADERS.
 HTTP2_REQUEST = b"\0\0\0\4\0\0\0\0\0" + b"\0\0\6\1\5\0\0\0\1\x82\x84A\x81\x1f\x86"
 
 
-def test_yesterdays_failures_are_found_with_their_logs(
-    serve: Serve, s3: S3Client, bucket: str
-) -> None:
+def test_yesterdays_failures_are_found_with_their_logs(scene: Scene, serve: Serve) -> None:
     yesterday = datetime.now(UTC) - timedelta(days=1)
     day = yesterday.replace(hour=0, minute=0, second=0, microsecond=0)
     ended: dict[str, Any] = {"status": "completed", "artifact_status": "complete"}
     failed = [
-        put_execution(
-            s3,
-            bucket,
+        scene.put_execution(
             make_id(day + timedelta(hours=hour)),
             {"logs/stdout.log": b"one\ntwo\n"},
             result="fail",
@@ -46,7 +40,7 @@ def test_yesterdays_failures_are_found_with_their_logs(
     ]
     for hour, result, suite in ((4, "pass", "smoke"), (5, "fail", "other"), (30, "fail", "smoke")):
         execution_id = make_id(day + timedelta(hours=hour))
-        put_execution(s3, bucket, execution_id, result=result, test_suite=suite, **ended)
+        scene.put_execution(execution_id, result=result, test_suite=suite, **ended)
     server = serve()
     window = f"since={day:%Y-%m-%d}&until={day + timedelta(days=1):%Y-%m-%d}"
     query, found, pages = f"/executions?{window}&result=fail&suite=smoke&limit=2", [], 0
@@ -67,10 +61,10 @@ def test_yesterdays_failures_are_found_with_their_logs(
     assert server.get(f"/executions/{failed[0]}").json()["test_suite"] == "smoke"
 
 
-def test_files_come_in_pages_with_urls_that_work(serve: Serve, s3: S3Client, bucket: str) -> None:
+def test_files_come_in_pages_with_urls_that_work(scene: Scene, serve: Serve) -> None:
     names = [f"artifacts/custom/{n} ü+&%.txt" for n in range(5)] + ["logs/stdout.log"]
     files = {name: name.encode() for name in names}
-    execution_id = put_execution(s3, bucket, files=files)
+    execution_id = scene.put_execution(files=files)
     server = serve("--expires-in", "10m")
     base = f"/executions/{execution_id}/artifacts"
     got: dict[str, bytes] = {}
@@ -103,20 +97,18 @@ def test_files_come_in_pages_with_urls_that_work(serve: Serve, s3: S3Client, buc
     assert packed.headers["content-encoding"] == "gzip"
 
 
-def test_it_serves_on_ipv6(
-    cli_process: Processes, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
+def test_it_serves_on_ipv6(scene: Scene, cli_process: Processes) -> None:
     try:
         socket.create_server(("::1", 0), family=socket.AF_INET6).close()
     except OSError:
         pytest.skip("there is no IPv6 here")
-    assert "not loopback" in cli("serve", "--host", "::", "--port", "0").expect(2).err
+    assert "not loopback" in scene.cli("serve", "--host", "::", "--port", "0").expect(2).err
     process = cli_process.start("serve", "--host", "::1", "--port", "0")
     assert process.stderr is not None
     told = process.stderr.readline().decode()
     found = re.search(r"http://\[::1\]:\d+", told)
     assert found, told
-    execution_id = put_execution(s3, bucket)
+    execution_id = scene.put_execution()
     response = urllib3.request("GET", f"{found[0]}/executions/{execution_id}", retries=False)
     assert response.json()["execution_id"] == execution_id
     process.send_signal(signal.SIGTERM)
@@ -156,19 +148,17 @@ def test_errors_are_problem_responses(shared: tuple[Server, str]) -> None:
 
 
 @pytest.fixture
-def shared(serve: Serve, s3: S3Client, bucket: str) -> tuple[Server, str]:
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x\n"})
+def shared(scene: Scene, serve: Serve) -> tuple[Server, str]:
+    execution_id = scene.put_execution(files={"logs/stdout.log": b"x\n"})
     return serve(), execution_id
 
 
-def test_a_token_is_asked_for_and_can_be_revoked(
-    serve: Serve, cli: RunCommand, s3: S3Client, bucket: str, tmp_path: Path
-) -> None:
-    made = cli("serve", "--new-token", "grafana").ok()
-    token, file = made.err.strip(), tmp_path / "tokens"
+def test_a_token_is_asked_for_and_can_be_revoked(scene: Scene, serve: Serve) -> None:
+    made = scene.cli("serve", "--new-token", "grafana").ok()
+    token, file = made.err.strip(), scene.directory / "tokens"
     assert token not in made.out
     file.write_text(made.out)
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x\n"})
+    execution_id = scene.put_execution(files={"logs/stdout.log": b"x\n"})
     server = serve("--host", "0.0.0.0", "--tokens", str(file))
     server.url = f"http://127.0.0.1:{server.port}"
     bearer = {"Authorization": f"Bearer {token}"}
@@ -180,7 +170,7 @@ def test_a_token_is_asked_for_and_can_be_revoked(
         assert response.headers["www-authenticate"] == "Bearer"
     assert server.get(f"/executions/{execution_id}?secret=hush", headers=bearer).status == 200
     problem(server.get("/executions", "POST", headers=bearer), 403, "forbidden")
-    other = cli("serve", "--new-token", "second").ok()
+    other = scene.cli("serve", "--new-token", "second").ok()
     file.write_text(other.out)
     problem(server.get("/executions", headers=bearer), 401, "unauthenticated")
     renewed = {"Authorization": f"Bearer {other.err.strip()}"}
@@ -193,15 +183,15 @@ def test_a_token_is_asked_for_and_can_be_revoked(
         assert secret not in log
 
 
-def test_other_addresses_need_tokens(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
-    refused = cli("serve", "--host", "0.0.0.0", "--port", "0").expect(2)
+def test_other_addresses_need_tokens(scene: Scene) -> None:
+    refused = scene.cli("serve", "--host", "0.0.0.0", "--port", "0").expect(2)
     assert "not loopback" in refused.err
-    (tmp_path / "tokens").write_text("grafana read secret-in-the-wrong-place\n")
-    bad = cli("serve", "--port", "0", "--tokens", tmp_path / "tokens").expect(2)
+    (scene.directory / "tokens").write_text("grafana read secret-in-the-wrong-place\n")
+    bad = scene.cli("serve", "--port", "0", "--tokens", scene.directory / "tokens").expect(2)
     assert "line 1" in bad.err
     assert "secret" not in bad.err
-    (tmp_path / "empty").write_text("# none\n")
-    cli("serve", "--port", "0", "--tokens", tmp_path / "empty").expect(2)
+    (scene.directory / "empty").write_text("# none\n")
+    scene.cli("serve", "--port", "0", "--tokens", scene.directory / "empty").expect(2)
 
 
 def test_hostile_requests_are_refused_by_a_status_each(shared: tuple[Server, str]) -> None:
@@ -252,8 +242,8 @@ def test_a_storage_that_is_away_is_answered_by_503(
 # --- metrics -----------------------------------------------------------------------------
 
 
-def test_requests_are_counted_by_route(serve: Serve, s3: S3Client, bucket: str) -> None:
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": b"x\n"})
+def test_requests_are_counted_by_route(scene: Scene, serve: Serve) -> None:
+    execution_id = scene.put_execution(files={"logs/stdout.log": b"x\n"})
     server = serve()
     for path in (f"/executions/{execution_id}", f"/executions/{make_id()}", "/nothing", "/healthz"):
         server.get(path)

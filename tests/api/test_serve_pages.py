@@ -3,21 +3,15 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
-from tests.support.executions import make_id, put_execution
-from tests.support.proxy import Proxy
+from tests.support.executions import make_id
+from tests.support.scene import Scene
 from tests.support.serving import Serve
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
-
-def test_a_short_page_lists_no_more_keys_than_needed(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
-) -> None:
+def test_a_short_page_lists_no_more_keys_than_needed(scene: Scene, serve: Serve) -> None:
     files = {f"artifacts/custom/{n}": b"" for n in range(5)}
-    execution_id = put_execution(s3, bucket, files=files)
+    execution_id = scene.put_execution(files=files)
     server = serve()
     asked: list[str | None] = []
     for query, count, more in (
@@ -27,21 +21,24 @@ def test_a_short_page_lists_no_more_keys_than_needed(
         ("limit=1000", 5, False),
         ("limit=2&glob=*/4", 1, False),
     ):
-        recorder.clear()
+        scene.recorder.clear()
         page = server.get(f"/executions/{execution_id}/artifacts?{query}").json()
         assert (len(page["artifacts"]), page["next_cursor"] is not None) == (count, more)
-        (listing,) = recorder.calls("ListObjectsV2")
+        (listing,) = scene.recorder.calls("ListObjectsV2")
         asked.append(listing.request.query.get("max-keys"))
     assert asked == ["3", "6", None, None]
-    recorder.clear()
+    scene.recorder.clear()
     assert server.get("/readyz").status == 200
     assert server.get(f"/executions/{execution_id}/artifacts/nothing").status == 404
-    assert [one.request.query["max-keys"] for one in recorder.calls("ListObjectsV2")] == ["1", "1"]
+    assert [one.request.query["max-keys"] for one in scene.recorder.calls("ListObjectsV2")] == [
+        "1",
+        "1",
+    ]
 
 
-def test_a_cursor_works_on_every_replica(serve: Serve, s3: S3Client, bucket: str) -> None:
+def test_a_cursor_works_on_every_replica(scene: Scene, serve: Serve) -> None:
     now = datetime.now(UTC) - timedelta(hours=1)
-    ids = [put_execution(s3, bucket, make_id(now, number)) for number in range(5)]
+    ids = [scene.put_execution(make_id(now, number)) for number in range(5)]
     replicas = [serve(), serve()]
     found: list[str] = []
     cursor: str | None = ""

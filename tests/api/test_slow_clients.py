@@ -10,7 +10,6 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
 
 import pytest
 from h11 import LocalProtocolError
@@ -19,13 +18,10 @@ from orchestrator_cli.api.guard.anonymous_clients import AnonymousClients
 from orchestrator_cli.api.guard.limits import MAX_REQUESTS
 from orchestrator_cli.api.server import report_defects
 from tests.support import faults
-from tests.support.executions import make_id, put_execution, read_record
-from tests.support.proxy import Proxy
+from tests.support.executions import make_id
+from tests.support.scene import Scene
 from tests.support.serving import WAIT, Serve, Server
 from tests.support.via import Tokens, make_via
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 LINE = b"x" * 99 + b"\n"
 LONG_LOG = LINE * 40_000
@@ -86,16 +82,14 @@ def test_a_response_does_not_wait_for_acknowledgements(serve: Serve) -> None:
     assert min(seconds[20:]) < 0.03
 
 
-def test_queued_reads_of_disconnected_clients_are_dropped(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
-) -> None:
+def test_queued_reads_of_disconnected_clients_are_dropped(scene: Scene, serve: Serve) -> None:
     held, *others = (
-        put_execution(s3, bucket, make_id(number=number), {"logs/stdout.log": b"x"})
+        scene.put_execution(make_id(number=number), {"logs/stdout.log": b"x"})
         for number in range(4)
     )
     server = serve("--concurrency", "1")
     hold = faults.Hold("head")
-    recorder.inject(hold, "GetObject")
+    scene.recorder.inject(hold, "GetObject")
     with asking(server, f"/executions/{held}") as first:
         assert hold.reached.wait(WAIT)
         for other in others:
@@ -106,18 +100,16 @@ def test_queued_reads_of_disconnected_clients_are_dropped(
         hold.released.set()
         assert first.recv(65536).startswith(b"HTTP/1.1 200")
     assert server.get(f"/executions/{held}").status == 200
-    asked = {one.key for one in recorder.calls("GetObject")}
+    asked = {one.key for one in scene.recorder.calls("GetObject")}
     assert asked == {f"executions/{held}/metadata.json", f"live/{held}/state.json"}
 
 
-def test_a_search_ends_when_its_client_disconnects(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str
-) -> None:
+def test_a_search_ends_when_its_client_disconnects(scene: Scene, serve: Serve) -> None:
     now = datetime.now(UTC)
-    ids = [put_execution(s3, bucket, make_id(now, number)) for number in range(60)]
+    ids = [scene.put_execution(make_id(now, number)) for number in range(60)]
     server = serve("--concurrency", "1")
     hold = faults.Hold("head")
-    recorder.inject(hold, "GetObject")
+    scene.recorder.inject(hold, "GetObject")
     path = "/executions"
     with asking(server, f"{path}?since=1d&result=fail"):
         assert hold.reached.wait(WAIT)
@@ -125,16 +117,16 @@ def test_a_search_ends_when_its_client_disconnects(
     hold.released.set()
     # There is one worker thread: a response means that the search has ended.
     assert server.get(f"/executions/{ids[-1]}").status == 200
-    assert len(recorder.calls("GetObject")) < 10
+    assert len(scene.recorder.calls("GetObject")) < 10
 
 
 def test_a_write_is_finished_after_its_client_disconnects(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str, tokens: Tokens
+    scene: Scene, serve: Serve, tokens: Tokens
 ) -> None:
-    execution_id = put_execution(s3, bucket)
+    execution_id = scene.put_execution()
     server = make_via(serve, tokens).server
     hold = faults.Hold("head")
-    recorder.inject(hold, "GetObject")
+    scene.recorder.inject(hold, "GetObject")
     body = json.dumps({"failed": {"a.txt": "gone"}, "resolved": []})
     path = f"/executions/{execution_id}/uploads/results"
     with socket.create_connection(("127.0.0.1", server.port), WAIT) as client:
@@ -145,13 +137,13 @@ def test_a_write_is_finished_after_its_client_disconnects(
         assert hold.reached.wait(WAIT)
     await_true(lambda: unanswered(server, path) == 1)
     hold.released.set()
-    await_true(lambda: bool(read_record(s3, bucket, execution_id)["failures"]))
+    await_true(lambda: bool(scene.record(execution_id)["failures"]))
 
 
 @pytest.fixture
-def long_log(s3: S3Client, bucket: str) -> str:
+def long_log(scene: Scene) -> str:
     """The path of a response of 4 MiB."""
-    execution_id = put_execution(s3, bucket, files={"logs/stdout.log": LONG_LOG})
+    execution_id = scene.put_execution(files={"logs/stdout.log": LONG_LOG})
     return f"/executions/{execution_id}/logs/stdout?tail=40000"
 
 
@@ -223,13 +215,11 @@ def test_a_slowly_sent_head_is_cut_off(serve: Serve) -> None:
     pytest.fail("the server waits for ever")
 
 
-def test_requests_without_a_token_starve_nobody(
-    recorder: Proxy, serve: Serve, s3: S3Client, bucket: str, tokens: Tokens
-) -> None:
-    execution_id = put_execution(s3, bucket)
+def test_requests_without_a_token_starve_nobody(scene: Scene, serve: Serve, tokens: Tokens) -> None:
+    execution_id = scene.put_execution()
     server = make_via(serve, tokens, "--concurrency", "1").server
     hold = faults.Hold("head")
-    recorder.inject(hold, "ListObjectsV2", times=None)
+    scene.recorder.inject(hold, "ListObjectsV2", times=None)
     reader = {"Authorization": f"Bearer {tokens.read}"}
     with contextlib.ExitStack() as opened:
         asked = [opened.enter_context(asking(server, "/readyz")) for _ in range(90)]
@@ -241,13 +231,13 @@ def test_requests_without_a_token_starve_nobody(
         hold.released.set()
         assert {begin_of_answer(client) for client in asked} == {b"HTTP/1.1 200"}
     # One check of the storage for all of them.
-    assert len(recorder.calls("ListObjectsV2")) <= 2
+    assert len(scene.recorder.calls("ListObjectsV2")) <= 2
 
 
 def test_anonymous_clients_that_do_not_read_block_nobody(
-    serve: Serve, s3: S3Client, bucket: str, tokens: Tokens
+    scene: Scene, serve: Serve, tokens: Tokens
 ) -> None:
-    execution_id = put_execution(s3, bucket)
+    execution_id = scene.put_execution()
     server = make_via(serve, tokens).server
     reader = {"Authorization": f"Bearer {tokens.read}"}
     asked = f"/executions/{execution_id}"

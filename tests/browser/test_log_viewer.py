@@ -5,19 +5,16 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.browser.conftest import OpenTab, Tab
 from tests.browser.static_store import BUCKET, LINE_BYTES, StaticStore, huge_log, serving_store
-from tests.support.executions import make_id, make_record, put_execution
-from tests.support.proxy import Proxy
+from tests.support.executions import make_id, make_record
 from tests.support.running import Processes
+from tests.support.scene import Scene
 from tests.support.serving import Serve, Server
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.browser
 MIB = 1024**2
@@ -101,7 +98,7 @@ def test_a_log_of_5_gib_opens_anywhere_fast(
 
 
 def test_lines_of_any_length_and_content_are_shown(
-    new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
+    scene: Scene, new_tab: OpenTab, serve: Serve
 ) -> None:
     border = 256 * 1024
     ordinary = b"".join(b"%07d\n" % number for number in range(100_000))
@@ -115,7 +112,7 @@ def test_lines_of_any_length_and_content_are_shown(
     colours += b"still red\n" * 60 + b"\x1b[0mplain\n"
     cut = ordinary[: border - 9] + "ends in an ä\n".encode()[-9:] + "äöü€\n".encode() * 90_000
     files = {"logs/stdout.log": log, "logs/stderr.log": colours, "logs/bench.log": cut}
-    execution_id = put_execution(s3, bucket, files=files, **ENDED)
+    execution_id = scene.put_execution(files=files, **ENDED)
     server, tab = serve(), new_tab()
     open_log(tab, server, execution_id)
     tab.wait_for_row("orange")
@@ -158,14 +155,12 @@ def test_lines_of_any_length_and_content_are_shown(
     assert tab.seen.problems == []
 
 
-def test_the_first_error_is_found_by_keyboard(
-    new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
-) -> None:
+def test_the_first_error_is_found_by_keyboard(scene: Scene, new_tab: OpenTab, serve: Serve) -> None:
     lines = [b"%07d `tick`\n" % number for number in range(60_000)]
     lines[30_000] = b"\x1b[31mERROR\x1b[0m: the ```door``` is shut\n"
     lines[50_000] = b"AssertionError: 91 == 100\n"
-    execution_id = put_execution(
-        s3, bucket, files={"logs/stdout.log": b"".join(lines)}, **ENDED | {"result": "fail"}
+    execution_id = scene.put_execution(
+        files={"logs/stdout.log": b"".join(lines)}, **ENDED | {"result": "fail"}
     )
     server = serve()
     tab = new_tab(permissions=["clipboard-read", "clipboard-write"])
@@ -210,21 +205,21 @@ def test_the_first_error_is_found_by_keyboard(
 
 
 def test_a_slow_or_unavailable_storage_is_waited_for(
-    recorder: Proxy, new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
+    scene: Scene, new_tab: OpenTab, serve: Serve
 ) -> None:
     from tests.support.faults import Answer
 
     log = b"".join(b"%07d\n" % number for number in range(700_000))
     files = {"logs/stdout.log": log}
-    execution_id = put_execution(s3, bucket, files=files, **ENDED)
+    execution_id = scene.put_execution(files=files, **ENDED)
     key = f"executions/{execution_id}/logs/stderr.log"
-    s3.put_object(Bucket=bucket, Key=key, Body=b"x" * 5000, StorageClass="DEEP_ARCHIVE")
+    scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=b"x" * 5000, StorageClass="DEEP_ARCHIVE")
     tail = f"derived/{execution_id}/tail/stderr.log"
-    s3.put_object(Bucket=bucket, Key=tail, Body=b"how it ended")
+    scene.s3.put_object(Bucket=scene.bucket, Key=tail, Body=b"how it ended")
     server, tab = serve(), new_tab()
     open_log(tab, server, execution_id)
     tab.wait_for_row("0699999")
-    recorder.inject(Answer(403, "AccessDenied"), operation="GetObject", key="stdout", times=2)
+    scene.recorder.inject(Answer(403, "AccessDenied"), operation="GetObject", key="stdout", times=2)
     tab.page.keyboard.press("Home")
     tab.wait("() => document.getElementById('status').textContent.includes('trying again')")
     tab.wait_for_row("0000000")

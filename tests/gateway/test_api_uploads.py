@@ -5,20 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import urllib3
 
 from tests.support.engine import PART, content, key_of
-from tests.support.executions import make_id, put_execution, read_record
-from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
-from tests.support.running import RunCommand
+from tests.support.executions import make_id
+from tests.support.scene import Scene
 from tests.support.serving import Serve, Server, problem
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 DATA = b"what a bench has"
 
@@ -29,8 +24,8 @@ def offer(data: bytes = DATA, path: str = "a.txt", **fields: Any) -> dict[str, A
 
 
 @pytest.fixture
-def execution(s3: S3Client, bucket: str) -> str:
-    return put_execution(s3, bucket)
+def execution(scene: Scene) -> str:
+    return scene.put_execution()
 
 
 @pytest.fixture
@@ -56,7 +51,7 @@ def send(server: Server, put: Any, body: bytes) -> urllib3.BaseHTTPResponse:
 
 
 def test_a_small_file_is_offered_sent_and_recorded(
-    ask: Ask, server: Server, s3: S3Client, bucket: str, execution: str
+    scene: Scene, ask: Ask, server: Server, execution: str
 ) -> None:
     terms = server.get(f"/executions/{execution}/uploads").json()
     assert terms["base_part_bytes"] == PART
@@ -75,7 +70,7 @@ def test_a_small_file_is_offered_sent_and_recorded(
         assert set(signed.split("%3B")) == {*headers, "host"}
         assert send(server, one["put"], data).status == 200
         assert send(server, one["put"], data).status == 412
-    head = s3.head_object(Bucket=bucket, Key=key_of("stdout.log", execution))
+    head = scene.s3.head_object(Bucket=scene.bucket, Key=key_of("stdout.log", execution))
     # The type follows from the name, whatever the uploader claims.
     assert head["ContentType"] == "text/plain; charset=utf-8"
     again = ask({"files": [offer(), offer(b"other"), offer(b"of the same siz")]}).json()["files"]
@@ -87,13 +82,13 @@ def test_a_small_file_is_offered_sent_and_recorded(
     # What is not stored stays a failure, whoever says that it is not.
     recorded = ask({"resolved": list(failed)}, "/results").json()
     assert recorded == {"artifact_status": "artifact_error", "failure_count": 1}
-    s3.put_object(Bucket=bucket, Key=key_of("b", execution), Body=b"b")
+    scene.s3.put_object(Bucket=scene.bucket, Key=key_of("b", execution), Body=b"b")
     recorded = ask({"resolved": ["artifacts/custom/b"]}, "/results").json()
     assert recorded == {"artifact_status": "pending", "failure_count": 0}
 
 
 def test_a_large_file_goes_by_signed_parts(
-    ask: Ask, server: Server, s3: S3Client, bucket: str, execution: str
+    scene: Scene, ask: Ask, server: Server, execution: str
 ) -> None:
     data = content(PART + 9)
     pieces = [data[:PART], data[PART:]]
@@ -127,12 +122,12 @@ def test_a_large_file_goes_by_signed_parts(
         problem(ask(upload | wrong, "/multipart/complete"), 409, "conflict")["code"]
         == "InvalidPart"
     )
-    assert list_keys(s3, bucket, key_of("big.bin", execution)) == []
-    if begun["upload_id"] not in unfinished_uploads(s3, bucket):
+    assert scene.list_keys(key_of("big.bin", execution)) == []
+    if begun["upload_id"] not in scene.unfinished_uploads():
         pytest.fail("the upload was given up")
     assert ask(upload | whole, "/multipart/complete").json()["outcome"] == "created"
-    assert bucket_contents(s3, bucket, key_of("big.bin", execution)).popitem()[1] == data
-    assert begun_again not in unfinished_uploads(s3, bucket)
+    assert scene.contents(key_of("big.bin", execution)).popitem()[1] == data
+    assert begun_again not in scene.unfinished_uploads()
     ended = problem(ask(upload | whole, "/multipart/complete"), 404, "not-found")
     assert ended["code"] == "NoSuchUpload"
     (stored,) = ask({"files": [file]}).json()["files"]
@@ -172,7 +167,7 @@ _BAD_FILES: list[dict[str, Any]] = [
 ]
 
 
-def test_files_that_nobody_may_store(ask: Ask, s3: S3Client, bucket: str) -> None:
+def test_files_that_nobody_may_store(scene: Scene, ask: Ask) -> None:
     for bad in _BAD_FILES:
         body = problem(ask({"files": [offer(b"good"), offer() | bad]}), 400, "usage")
         assert body["exit_code"] == 2, bad
@@ -184,7 +179,7 @@ def test_files_that_nobody_may_store(ask: Ask, s3: S3Client, bucket: str) -> Non
     # Where a file goes does not depend on what its sender calls it.
     (answer,) = ask({"files": [offer(path="metadata.json")]}).json()["files"]
     assert answer["path"] == "artifacts/custom/metadata.json"
-    assert [key for key in list_keys(s3, bucket) if not key.endswith("metadata.json")] == []
+    assert [key for key in scene.list_keys() if not key.endswith("metadata.json")] == []
 
 
 def test_calls_that_nobody_may_make(ask: Ask, server: Server, execution: str) -> None:
@@ -230,18 +225,16 @@ def test_calls_that_nobody_may_make(ask: Ask, server: Server, execution: str) ->
     assert unserved.headers["allow"] == "GET, HEAD, POST"
 
 
-def test_a_record_is_bounded_and_printable(
-    ask: Ask, s3: S3Client, bucket: str, execution: str
-) -> None:
+def test_a_record_is_bounded_and_printable(scene: Scene, ask: Ask, execution: str) -> None:
     failed = {f"artifacts/custom/{number}": "\x1b[31m" + "x" * 900 for number in range(200)}
     assert ask({"failed": failed}, "/results").status == 200
-    record = read_record(s3, bucket, execution)
+    record = scene.record(execution)
     assert 0 < len(record["failures"]) < 200
     assert record["failures"][0]["error"].startswith("\\x1b[31m")
 
 
-def test_what_is_no_token(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
-    file, digest = tmp_path / "tokens", "sha256:" + "0" * 64
+def test_what_is_no_token(scene: Scene) -> None:
+    file, digest = scene.directory / "tokens", "sha256:" + "0" * 64
     for line in (
         f"a upload bench {digest}",
         f"a upload bench= {digest}",
@@ -257,7 +250,7 @@ def test_what_is_no_token(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
         "upload",
     ):
         file.write_text(f"# a comment\n{line}\n")
-        refused = cli("serve", "--port", "0", "--tokens", file).expect(2)
+        refused = scene.cli("serve", "--port", "0", "--tokens", file).expect(2)
         assert "line 2" in refused.err
         assert "000" not in refused.err
     for options in (
@@ -272,11 +265,11 @@ def test_what_is_no_token(cli: RunCommand, bucket: str, tmp_path: Path) -> None:
         ("--viewer", "=https://viewer.example/?url="),
         ("--viewer", ".zip=javascript:alert(1)//"),
     ):
-        cli("serve", "--port", "0", *options).expect(2)
+        scene.cli("serve", "--port", "0", *options).expect(2)
 
 
-def test_head_wherever_get_is(server: Server, s3: S3Client, bucket: str) -> None:
-    execution = put_execution(s3, bucket, files={"logs/stdout.log": b"x\n"})
+def test_head_wherever_get_is(scene: Scene, server: Server) -> None:
+    execution = scene.put_execution(files={"logs/stdout.log": b"x\n"})
     base = f"/executions/{execution}"
     for path in (
         "/healthz",
@@ -304,22 +297,24 @@ def test_head_wherever_get_is(server: Server, s3: S3Client, bucket: str) -> None
 # --- versions of an object ---------------------------------------------------------------
 
 
-def test_only_its_own_version_can_be_taken_back(
-    ask: Ask, s3: S3Client, bucket: str, execution: str
-) -> None:
-    s3.put_bucket_versioning(Bucket=bucket, VersioningConfiguration={"Status": "Enabled"})
+def test_only_its_own_version_can_be_taken_back(scene: Scene, ask: Ask, execution: str) -> None:
+    scene.s3.put_bucket_versioning(
+        Bucket=scene.bucket, VersioningConfiguration={"Status": "Enabled"}
+    )
     (answer,) = ask({"files": [offer()]}).json()["files"]
     put, key = answer["put"], key_of("a.txt", execution)
     # A storage that ignores If-None-Match takes both.
     recorded = put["headers"]["x-amz-meta-receipt-sha256"]
     assert put["receipt"] not in str(put["headers"])
-    first = s3.put_object(Bucket=bucket, Key=key, Body=b"somebody else's")["VersionId"]
-    own = s3.put_object(Bucket=bucket, Key=key, Body=DATA, Metadata={"receipt-sha256": recorded})
-    third = s3.put_object(Bucket=bucket, Key=key, Body=b"of a third")["VersionId"]
+    first = scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=b"somebody else's")["VersionId"]
+    own = scene.s3.put_object(
+        Bucket=scene.bucket, Key=key, Body=DATA, Metadata={"receipt-sha256": recorded}
+    )
+    third = scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=b"of a third")["VersionId"]
     asked = {"path": "a.txt", "receipt": put["receipt"]}
     # As whoever may write to the bucket can have it.
     receipt = {"x-amz-meta-receipt-sha256": "\u00e9", "content-type": "text/plain"}
-    url = s3.generate_presigned_url("put_object", {"Bucket": bucket, "Key": key})
+    url = scene.s3.generate_presigned_url("put_object", {"Bucket": scene.bucket, "Key": key})
     other = urllib3.request("PUT", url, body=b"x", headers=receipt).headers["x-amz-version-id"]
     for version_id in (first, third, other):
         problem(ask(asked | {"version_id": version_id}, "/resolve"), 400, "usage")
@@ -328,10 +323,10 @@ def test_only_its_own_version_can_be_taken_back(
     problem(ask(forged, "/resolve"), 400, "usage")
     mine = ask(asked | {"version_id": own["VersionId"]}, "/resolve").json()
     assert mine == {"withdrawn": True}
-    left = s3.list_object_versions(Bucket=bucket, Prefix=key)["Versions"]
+    left = scene.s3.list_object_versions(Bucket=scene.bucket, Prefix=key)["Versions"]
     assert {one["VersionId"] for one in left} == {first, third, other}
-    for one in s3.list_object_versions(Bucket=bucket)["Versions"]:
-        s3.delete_object(Bucket=bucket, Key=one["Key"], VersionId=one["VersionId"])
+    for one in scene.s3.list_object_versions(Bucket=scene.bucket)["Versions"]:
+        scene.s3.delete_object(Bucket=scene.bucket, Key=one["Key"], VersionId=one["VersionId"])
 
 
 def test_a_bucket_without_versions_needs_no_receipt(ask: Ask) -> None:

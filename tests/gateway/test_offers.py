@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
@@ -12,18 +10,12 @@ from orchestrator_cli.core.gateway.client.uploads.target import GatewayTarget
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from tests.support.executions import put_execution
-from tests.support.objects import list_keys
+from tests.support.scene import Scene
 from tests.support.via import Via
 
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
-
-def test_a_file_that_the_server_refuses_costs_the_others_nothing(
-    via: Via, s3: S3Client, bucket: str
-) -> None:
-    execution = put_execution(s3, bucket)
+def test_a_file_that_the_server_refuses_costs_the_others_nothing(scene: Scene, via: Via) -> None:
+    execution = scene.put_execution()
     connection = GatewayConnection(ViaSettings(via.url, via.tokens.upload), RetryPolicy())
     target = GatewayTarget(ExecutionUploads(connection, execution))
 
@@ -39,7 +31,7 @@ def test_a_file_that_the_server_refuses_costs_the_others_nothing(
     with TransferEngine(connection) as engine:
         found = dict(engine.run(map(store, [*names[:10], "../../x", *names[10:]])))
     assert found == {**dict.fromkeys(names, PutOutcome.CREATED), "../../x": None}
-    assert len(list_keys(s3, bucket, f"executions/{execution}/artifacts/")) == 20
+    assert len(scene.list_keys(f"executions/{execution}/artifacts/")) == 20
     # All were offered together, and then, as one could not be taken, one by one.
     offers = [line for line in via.server.log if "POST" in line and '/uploads"' in line]
     assert len(offers) <= 3 + len(names)

@@ -3,31 +3,21 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 
 from tests.support.engine import PART, impatient
 from tests.support.lasting_failures import SMALL, Place, Stores, check_all, check_truth, upload
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.via import Via
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 
 def test_all_that_is_said_of_a_refused_file_is_true_through_a_server(
-    cli: RunCommand,
-    recorder: Proxy,
-    via: Via,
-    s3: S3Client,
-    bucket: str,
-    tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    scene: Scene, via: Via, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)
-    place = Place(cli, recorder, s3, bucket, tmp_path)
+    place = Place(scene.cli, scene.recorder, scene.s3, scene.bucket, scene.directory)
 
     def through(execution: str, root: Path) -> tuple[Any, ...]:
         return *upload(execution, root), *via.options

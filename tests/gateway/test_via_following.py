@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -20,12 +19,9 @@ from tests.support.executions import put_execution
 from tests.support.faults import ResetBefore, slow_down
 from tests.support.live import Clock, LogWriter, inject_later_date
 from tests.support.proxy import Proxy, run_proxy
-from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.serving import Serve
 from tests.support.via import Tokens, Via, make_via, via_environment
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 LOG = "stdout.log"
 
@@ -41,8 +37,8 @@ class TurnedPolicy(RetryPolicy):
 
 
 @pytest.fixture
-def out(s3: S3Client, bucket: str) -> LogWriter:
-    writer = LogWriter(s3, bucket, put_execution(s3, bucket))
+def out(scene: Scene) -> LogWriter:
+    writer = LogWriter(scene.s3, scene.bucket, scene.put_execution())
     writer.write(b"one\n")
     writer.beat()
     return writer
@@ -125,20 +121,20 @@ def test_server_that_stays_away_is_given_up_where_nobody_watches(
 
 
 def test_lost_writer_ends_it_and_one_that_is_back_does_not(
-    cli: RunCommand, recorder: Proxy, via: Via, out: LogWriter
+    scene: Scene, via: Via, out: LogWriter
 ) -> None:
-    date = inject_later_date(recorder, 301)
+    date = inject_later_date(scene.recorder, 301)
     reader = {**via_environment(via.tokens.read), "ORCHESTRATOR_VIA": via.url}
-    lost = cli("logs", "-f", out.execution_id, env=reader).expect(3)
+    lost = scene.cli("logs", "-f", out.execution_id, env=reader).expect(3)
     assert lost.out == "one\n"
     assert "stdout ends at byte 4 for now: its writer is lost" in lost.err
     assert f"orchestrator salvage {out.execution_id}" in lost.err
     # The execution has ended without the log.
     put_execution(out.s3, out.bucket, out.execution_id, status="completed", result="error")
-    gone = cli("logs", "-f", out.execution_id, env=reader).expect(3)
+    gone = scene.cli("logs", "-f", out.execution_id, env=reader).expect(3)
     assert (gone.out, "stdout was not stored; it ends at byte 4" in gone.err) == ("one\n", True)
     for env in (None, reader):
-        shown = cli("logs", out.execution_id, env=env).ok()
+        shown = scene.cli("logs", out.execution_id, env=env).ok()
         assert (shown.out, "has ended without" in shown.err) == ("one\n", True)
     # Its heartbeat is back, and nothing else as yet.
     date.seconds = 0
@@ -148,14 +144,12 @@ def test_lost_writer_ends_it_and_one_that_is_back_does_not(
     assert (answer.data, answer.headers["x-log-state"]) == (b"", "growing")
 
 
-def test_beginning_that_has_expired_is_told(
-    cli: RunCommand, via: Via, s3: S3Client, bucket: str, out: LogWriter
-) -> None:
+def test_beginning_that_has_expired_is_told(scene: Scene, via: Via, out: LogWriter) -> None:
     out.write(b"two\n")
-    s3.delete_object(Bucket=bucket, Key=live_segment_key(out.execution_id, LOG, 0))
+    scene.s3.delete_object(Bucket=scene.bucket, Key=live_segment_key(out.execution_id, LOG, 0))
     reader = {**via_environment(via.tokens.read), "ORCHESTRATOR_VIA": via.url}
     for env in (None, reader):
-        shown = cli("logs", out.execution_id, env=env).ok()
+        shown = scene.cli("logs", out.execution_id, env=env).ok()
         assert (shown.out, "stdout: the first 4 bytes have expired" in shown.err) == ("two\n", True)
-        last = cli("logs", out.execution_id, "-n", "1", env=env).ok()
+        last = scene.cli("logs", out.execution_id, "-n", "1", env=env).ok()
         assert (last.out, "expired" in last.err) == ("two\n", False)

@@ -7,7 +7,7 @@ import json
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import urllib3
@@ -21,15 +21,11 @@ from tests.live import writing
 from tests.live.writing import ID, OUT, stored_log, stored_state
 from tests.runner.test_run import wait_for
 from tests.support import faults
-from tests.support.executions import put_execution
-from tests.support.objects import list_keys
 from tests.support.proxy import Proxy, run_proxy
-from tests.support.running import Processes, RunCommand
+from tests.support.running import Processes
+from tests.support.scene import Scene
 from tests.support.serving import problem
 from tests.support.via import Via
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 DATA = b"one\n"
 FIELDS = {
@@ -42,8 +38,8 @@ FIELDS = {
 
 
 @pytest.fixture
-def execution(s3: S3Client, bucket: str) -> str:
-    return put_execution(s3, bucket, ID)
+def execution(scene: Scene) -> str:
+    return scene.put_execution(ID)
 
 
 @pytest.fixture
@@ -68,7 +64,7 @@ def line(number: int) -> bytes:
 
 
 def test_live_logs_are_whole_whatever_happens_on_the_way(
-    remote: writing.LoggedRun, gateway: Proxy, s3: S3Client, bucket: str
+    scene: Scene, remote: writing.LoggedRun, gateway: Proxy
 ) -> None:
     for fault in (faults.DropAnswer(), faults.ResetBefore(), faults.Answer(503, "SlowDown")):
         gateway.inject(fault, key="live", times=None, probability=0.1)
@@ -77,31 +73,31 @@ def test_live_logs_are_whole_whatever_happens_on_the_way(
     remote.append(b"x" * (2 * MAX_SENT_SEGMENT_BYTES) + b"\nend")
     remote.writer.finish(60)
     assert remote.notes == []
-    stored = stored_log(s3, bucket)
+    stored = stored_log(scene.s3, scene.bucket)
     assert stored.data.startswith(b"".join(map(line, range(80))))
     assert stored.data.endswith(b"x\nend")
     assert (max(stored.sizes), stored.ended) == (MAX_SENT_SEGMENT_BYTES, True)
-    state = stored_state(s3, bucket)
+    state = stored_state(scene.s3, scene.bucket)
     assert (state.ended, state.logs[OUT].line) == (True, 81)
 
 
 def test_fresh_heartbeat_of_a_direct_writer_fences_one_through_the_server(
-    remote: writing.LoggedRun, bucket: str, s3: S3Client, tmp_path: Path
+    scene: Scene, remote: writing.LoggedRun
 ) -> None:
-    direct = writing.LoggedRun(tmp_path / "direct", writing.s3_store(bucket), writer_id="b2" * 16)
+    direct = writing.LoggedRun(
+        scene.directory / "direct", writing.s3_store(scene.bucket), writer_id="b2" * 16
+    )
     direct.append(b"mine\n")
     direct.writer.step()
     direct.close()
     remote.append(b"theirs\n")
     assert remote.writer.step() is None
     assert "its last sign of life" in remote.notes[0]
-    assert stored_log(s3, bucket).data == b"mine\n"
+    assert stored_log(scene.s3, scene.bucket).data == b"mine\n"
 
 
-def test_pipe_is_live_through_a_server(
-    cli: RunCommand, cli_process: Processes, via: Via, s3: S3Client, bucket: str
-) -> None:
-    execution_id = cli("new").ok().out.strip()
+def test_pipe_is_live_through_a_server(scene: Scene, cli_process: Processes, via: Via) -> None:
+    execution_id = scene.cli("new").ok().out.strip()
     name = "artifacts/custom/a b+ü?.log"
     process = cli_process.start(
         *("upload", execution_id, "-", "--name", name, "--live", *via.options),
@@ -112,10 +108,10 @@ def test_pipe_is_live_through_a_server(
     process.stdin.write(DATA)
     process.stdin.flush()
     prefix = live_log_prefix(execution_id, name)
-    wait_for(lambda: list_keys(s3, bucket, prefix) == [f"{prefix}{0:020d}"])
+    wait_for(lambda: scene.list_keys(prefix) == [f"{prefix}{0:020d}"])
     process.stdin.close()
     assert process.wait() == 0
-    stored = stored_log(s3, bucket, name, execution_id)
+    stored = stored_log(scene.s3, scene.bucket, name, execution_id)
     assert (stored.data, stored.ended) == (DATA, True)
     assert b"off" not in (process.stderr.read() if process.stderr else b"")
 
@@ -131,7 +127,7 @@ def put(via: Via, path: str, body: bytes, **fields: Any) -> urllib3.BaseHTTPResp
     return via.server.get(path, "PUT", body=body, headers=token | kind)
 
 
-def test_segment_is_created_once(via: Via, execution: str, s3: S3Client, bucket: str) -> None:
+def test_segment_is_created_once(scene: Scene, via: Via, execution: str) -> None:
     path = f"{execution.lower()}/live/{OUT}/0"
     for outcome in ("created", "identical"):
         # Ours, whatever it says of itself the second time.
@@ -141,10 +137,10 @@ def test_segment_is_created_once(via: Via, execution: str, s3: S3Client, bucket:
     other = FIELDS | {"sha256": hashlib.sha256(b"two\n").hexdigest(), "writer": "b2" * 16}
     told = put(via, path, b"two\n", **other).json()
     assert (told["outcome"], told["stored"]["writer"]) == ("conflict", FIELDS["writer"])
-    assert stored_log(s3, bucket).data == DATA
+    assert stored_log(scene.s3, scene.bucket).data == DATA
 
 
-def test_what_is_no_segment_is_refused(via: Via, execution: str, s3: S3Client, bucket: str) -> None:
+def test_what_is_no_segment_is_refused(scene: Scene, via: Via, execution: str) -> None:
     def refuse(path: str, status: int = 400, kind: str = "usage", **fields: Any) -> None:
         body = fields.pop("body", DATA)
         problem(put(via, f"{execution}/live/{path}", body, **FIELDS | fields), status, kind)
@@ -155,11 +151,11 @@ def test_what_is_no_segment_is_refused(via: Via, execution: str, s3: S3Client, b
         refuse(path)
     refuse("stdout.log/0", writer="x")
     refuse("stdout.log/0", line=-1)
-    assert list_keys(s3, bucket, "live/") == []
+    assert scene.list_keys("live/") == []
 
 
 def test_only_who_may_upload_to_an_execution_writes_its_live_logs(
-    via: Via, execution: str, s3: S3Client, bucket: str
+    scene: Scene, via: Via, execution: str
 ) -> None:
     path = f"{execution}/live/{OUT}/0"
     other_bench = via.tokens.make("other", "--scope", "upload", "--bench", "bench-9")
@@ -173,7 +169,7 @@ def test_only_who_may_upload_to_an_execution_writes_its_live_logs(
     problem(put(via, path, DATA, **FIELDS, token="none"), 401, "unauthenticated")
     nobody = "01JABCDEFGHJKMNPQRSTVWXYZ1"
     problem(put(via, f"{nobody}/live/{OUT}/0", DATA, **FIELDS), 404, "not-found")
-    assert list_keys(s3, bucket, live_prefix(execution)) == []
+    assert scene.list_keys(live_prefix(execution)) == []
 
 
 def test_heartbeat_is_compared_and_swapped(via: Via, execution: str) -> None:

@@ -6,20 +6,16 @@ import socket
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.support import faults
 from tests.support.engine import PART, content, impatient, key_of
-from tests.support.executions import make_id, put_execution
+from tests.support.executions import make_id
 from tests.support.live import LogWriter
-from tests.support.proxy import Proxy
 from tests.support.running import Processes, RunCommand
+from tests.support.scene import Scene
 from tests.support.via import Via, via_environment
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 Env = dict[str, str | None]
 
@@ -48,10 +44,8 @@ def reader(via: Via) -> Env:
     return {**via_environment(via.tokens.read), "ORCHESTRATOR_VIA": via.url}
 
 
-def test_what_is_read_is_what_credentials_read(
-    cli: RunCommand, reader: Env, execution: str, bucket: str, tmp_path: Path
-) -> None:
-    other = cli("new", "--suite", "other", "--label", "a=b").ok().out.strip()
+def test_what_is_read_is_what_credentials_read(scene: Scene, reader: Env, execution: str) -> None:
+    other = scene.cli("new", "--suite", "other", "--label", "a=b").ok().out.strip()
     gone = make_id()
     commands = (
         ("ls",),
@@ -65,8 +59,8 @@ def test_what_is_read_is_what_credentials_read(
         ("show", "@latest:suite=smoke,result=fail"),
         ("show", execution[:24]),
         ("show", execution[:5]),
-        ("show", f"s3://{bucket}/executions/{execution}/logs/stdout.log"),
-        ("show", f"s3://{bucket}/history"),
+        ("show", f"s3://{scene.bucket}/executions/{execution}/logs/stdout.log"),
+        ("show", f"s3://{scene.bucket}/history"),
         ("logs", execution),
         ("logs", execution, "stdout", "--tail", "3"),
         ("logs", execution, "stdout", "--grep", "5999. line", "--count"),
@@ -81,27 +75,25 @@ def test_what_is_read_is_what_credentials_read(
         ("download", gone),
     )
     for command in commands:
-        direct, through = cli(*command), cli(*command, env=reader)
+        direct, through = scene.cli(*command), scene.cli(*command, env=reader)
         assert (through.exit_code, through.out) == (direct.exit_code, direct.out), command
         assert through.err.count("\n") == direct.err.count("\n"), through.err
-    whole = tmp_path / "whole.log"
-    cli("logs", execution, "stdout", "-o", whole, env=reader).ok()
-    assert whole.read_text() == cli("logs", execution, "stdout", "--all").ok().out
+    whole = scene.directory / "whole.log"
+    scene.cli("logs", execution, "stdout", "-o", whole, env=reader).ok()
+    assert whole.read_text() == scene.cli("logs", execution, "stdout", "--all").ok().out
 
 
-def test_a_download_is_verified_and_resumed(
-    cli: RunCommand, recorder: Proxy, reader: Env, execution: str, tmp_path: Path
-) -> None:
-    download = ("download", execution, "-o", tmp_path / "out", "--json")
-    recorder.inject(faults.CorruptAnswer(1000), "GetObject", key="big.bin", times=None)
-    cli(*download, env=reader).expect(7)
-    recorder.heal()
-    cli(*download, env=reader).ok()
-    cli("verify", execution, tmp_path / "out").ok()
-    again = cli(*download, env=reader).ok().json_lines()
+def test_a_download_is_verified_and_resumed(scene: Scene, reader: Env, execution: str) -> None:
+    download = ("download", execution, "-o", scene.directory / "out", "--json")
+    scene.recorder.inject(faults.CorruptAnswer(1000), "GetObject", key="big.bin", times=None)
+    scene.cli(*download, env=reader).expect(7)
+    scene.recorder.heal()
+    scene.cli(*download, env=reader).ok()
+    scene.cli("verify", execution, scene.directory / "out").ok()
+    again = scene.cli(*download, env=reader).ok().json_lines()
     assert {one["outcome"] for one in again} == {"identical"}
-    (tmp_path / "out/logs/stderr.log").write_text("other")
-    cli(*download, env=reader).expect(6)
+    (scene.directory / "out/logs/stderr.log").write_text("other")
+    scene.cli(*download, env=reader).expect(6)
 
 
 def test_urls_are_those_that_the_server_signs(cli: RunCommand, reader: Env, execution: str) -> None:
@@ -116,30 +108,30 @@ def test_urls_are_those_that_the_server_signs(cli: RunCommand, reader: Env, exec
 
 
 def test_a_url_that_is_refused_is_asked_for_once_more(
-    cli: RunCommand, recorder: Proxy, reader: Env, execution: str
+    scene: Scene, reader: Env, execution: str
 ) -> None:
     expired = faults.Answer(403, "AccessDenied", "Request has expired")
-    recorder.inject(expired, "GetObject", key="stderr.log")
-    assert cli("logs", execution, "stderr", env=reader).ok().out == "panic: one\n"
-    recorder.inject(expired, "GetObject", key="stderr.log", times=None)
-    refused = cli("logs", execution, "stderr", env=reader).expect(5)
+    scene.recorder.inject(expired, "GetObject", key="stderr.log")
+    assert scene.cli("logs", execution, "stderr", env=reader).ok().out == "panic: one\n"
+    scene.recorder.inject(expired, "GetObject", key="stderr.log", times=None)
+    refused = scene.cli("logs", execution, "stderr", env=reader).expect(5)
     assert "not the token" in refused.err
     assert "X-Amz" not in refused.err
 
 
-def test_an_archived_file_tells_its_whole_story(
-    cli: RunCommand, reader: Env, s3: S3Client, bucket: str, execution: str, tmp_path: Path
-) -> None:
+def test_an_archived_file_tells_its_whole_story(scene: Scene, reader: Env, execution: str) -> None:
     key = key_of("stderr.log", execution)
-    s3.put_object(Bucket=bucket, Key=key, Body=b"old", StorageClass="DEEP_ARCHIVE")
+    scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=b"old", StorageClass="DEEP_ARCHIVE")
     for command in (("logs", execution, "stderr"), ("url", execution, "stderr")):
-        direct, through = cli(*command), cli(*command, env=reader)
+        direct, through = scene.cli(*command), scene.cli(*command, env=reader)
         assert (direct.exit_code, through.exit_code) == (8, 8)
         assert "orchestrator restore" in through.err
     for number, env in enumerate((None, reader)):
-        refused = cli("download", execution, "logs/", "-o", tmp_path / str(number), env=env)
+        refused = scene.cli(
+            "download", execution, "logs/", "-o", scene.directory / str(number), env=env
+        )
         assert refused.expect(8).err.count("stderr.log is archived in DEEP_ARCHIVE") == 1
-    assert "[DEEP_ARCHIVE]" in cli("ls", execution, env=reader).ok().out
+    assert "[DEEP_ARCHIVE]" in scene.cli("ls", execution, env=reader).ok().out
 
 
 def test_who_may_read(
@@ -159,15 +151,15 @@ def test_who_may_read(
 
 
 def test_running_log_is_shown_and_followed_to_its_end(
-    cli: RunCommand, cli_process: Processes, reader: Env, s3: S3Client, bucket: str
+    scene: Scene, cli_process: Processes, reader: Env
 ) -> None:
-    out = LogWriter(s3, bucket, put_execution(s3, bucket))
+    out = LogWriter(scene.s3, scene.bucket, scene.put_execution())
     out.write(b"one\ntw", "o ü\n".encode())
     out.beat()
-    shown = cli("logs", out.execution_id, env=reader).ok()
+    shown = scene.cli("logs", out.execution_id, env=reader).ok()
     assert (shown.stdout, "is still running" in shown.err) == (out.written, True)
-    assert cli("logs", out.execution_id, "-n", "1", "-N", env=reader).ok().out == "2:two ü\n"
-    assert "no such log" in cli("logs", out.execution_id, "bench", env=reader).expect(4).err
+    assert scene.cli("logs", out.execution_id, "-n", "1", "-N", env=reader).ok().out == "2:two ü\n"
+    assert "no such log" in scene.cli("logs", out.execution_id, "bench", env=reader).expect(4).err
 
     whole = cli_process.start("logs", "-f", out.execution_id, env=reader)
     last = cli_process.start("logs", "-f", out.execution_id, "stdout", "-n", "1", env=reader)
@@ -182,9 +174,9 @@ def test_running_log_is_shown_and_followed_to_its_end(
 
 
 def test_followed_log_that_becomes_another_is_an_error(
-    cli: RunCommand, cli_process: Processes, reader: Env, s3: S3Client, bucket: str
+    scene: Scene, cli_process: Processes, reader: Env
 ) -> None:
-    out = LogWriter(s3, bucket, put_execution(s3, bucket))
+    out = LogWriter(scene.s3, scene.bucket, scene.put_execution())
     out.write(b"one\n")
     out.beat()
     follower = cli_process.start("logs", "-f", out.execution_id, env=reader)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,13 +10,13 @@ import urllib3
 
 from tests.localstack.contents import PART, noise
 from tests.support.running import RunCommand
+from tests.support.scene import Scene
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.localstack
 
-MakeTree = Callable[..., Path]
 LOG = b"a line\n" * 500
 TRACE = noise(PART + 1)
 
@@ -47,16 +46,16 @@ class ArchiveInspector:
 
 
 @pytest.fixture
-def stored(cli: RunCommand, execution_id: str, make_tree: MakeTree) -> str:
+def stored(scene: Scene, execution_id: str) -> str:
     """An execution with a log and two files."""
-    tree = make_tree({"stdout.log": LOG, "a.bin": b"a", "traces/t.pcap": TRACE})
-    cli("upload", execution_id, tree).ok()
+    tree = scene.write_tree({"stdout.log": LOG, "a.bin": b"a", "traces/t.pcap": TRACE})
+    scene.cli("upload", execution_id, tree).ok()
     return execution_id
 
 
 @pytest.fixture
-def archive(s3: S3Client, bucket: str, stored: str) -> ArchiveInspector:
-    return ArchiveInspector(s3, bucket, stored)
+def archive(scene: Scene, stored: str) -> ArchiveInspector:
+    return ArchiveInspector(scene.s3, scene.bucket, stored)
 
 
 READERS = {

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING
 
 import pytest
 
@@ -16,12 +14,7 @@ from orchestrator_cli.core.executions.record.repository import update_metadata
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from tests.localstack.contents import sha256_base64
 from tests.support.faults import CorruptRequest, DropAnswer
-from tests.support.objects import list_keys
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 pytestmark = pytest.mark.localstack
 
@@ -31,15 +24,8 @@ def open_store(s3env: dict[str, str]) -> ArtifactStore:
     return App(Settings(bucket=s3env["ORCHESTRATOR_BUCKET"])).store()
 
 
-def metadata(s3: S3Client, bucket: str, execution_id: str) -> dict[str, object]:
-    key = f"executions/{execution_id}/metadata.json"
-    content = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
-    assert isinstance(content, dict)
-    return content
-
-
 def test_sixteen_changes_at_once_are_all_kept(
-    s3: S3Client, bucket: str, s3env: dict[str, str], execution_id: str
+    scene: Scene, s3env: dict[str, str], execution_id: str
 ) -> None:
     def label(number: int) -> None:
         def change(current: ExecutionMetadata) -> ExecutionMetadata:
@@ -52,42 +38,40 @@ def test_sixteen_changes_at_once_are_all_kept(
     with ThreadPoolExecutor(16) as threads:
         list(threads.map(label, range(16)))
     expected = {f"writer-{number}": str(number) for number in range(16)}
-    assert metadata(s3, bucket, execution_id)["labels"] == expected
+    assert scene.record(execution_id)["labels"] == expected
 
 
 def test_a_swap_carries_condition_and_digest_and_loses_against_a_newer_state(
-    recorder: Proxy, s3: S3Client, bucket: str, s3env: dict[str, str]
+    scene: Scene, s3env: dict[str, str]
 ) -> None:
     store = open_store(s3env)
     store.put_if_absent("state", b"one", "text/plain")
     first = store.get("state").etag
-    recorder.clear()
+    scene.recorder.clear()
     store.compare_and_swap("state", b"two", first, "text/plain")
-    [put] = recorder.calls("PutObject")
+    [put] = scene.recorder.calls("PutObject")
     assert put.request.headers["if-match"] == first
     assert put.request.headers["x-amz-checksum-sha256"] == sha256_base64(b"two")
     with pytest.raises(ConflictError):
         store.compare_and_swap("state", b"three", first, "text/plain")
-    assert s3.get_object(Bucket=bucket, Key="state")["Body"].read() == b"two"
+    assert scene.s3.get_object(Bucket=scene.bucket, Key="state")["Body"].read() == b"two"
 
 
 def test_a_finish_whose_swap_was_lost_and_found_is_done_once(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand, execution_id: str
+    scene: Scene, execution_id: str
 ) -> None:
     """The swap went through, its answer did not: the next look shows that nothing is left."""
-    recorder.inject(DropAnswer(), "PutObject", key=r"metadata\.json$")
-    recorder.inject(DropAnswer(), "PutObject", key="^history/")
-    cli("finish", execution_id, "--result", "fail").ok()
-    assert metadata(s3, bucket, execution_id)["result"] == "fail"
-    assert len(list_keys(s3, bucket, "history/")) == 1
-    cli("finish", execution_id, "--result", "fail").ok()
-    cli("finish", execution_id, "--result", "pass").expect(6)
+    scene.recorder.inject(DropAnswer(), "PutObject", key=r"metadata\.json$")
+    scene.recorder.inject(DropAnswer(), "PutObject", key="^history/")
+    scene.cli("finish", execution_id, "--result", "fail").ok()
+    assert scene.record(execution_id)["result"] == "fail"
+    assert len(scene.list_keys("history/")) == 1
+    scene.cli("finish", execution_id, "--result", "fail").ok()
+    scene.cli("finish", execution_id, "--result", "pass").expect(6)
 
 
-def test_a_new_execution_harmed_on_its_way_is_sent_again(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
-    recorder.inject(CorruptRequest(20), "PutObject", key=r"metadata\.json$")
-    execution_id = cli("new", "--suite", "smoke").ok().out.strip()
-    assert [put.status for put in recorder.calls("PutObject")] == [400, 200]
-    assert metadata(s3, bucket, execution_id)["test_suite"] == "smoke"
+def test_a_new_execution_harmed_on_its_way_is_sent_again(scene: Scene) -> None:
+    scene.recorder.inject(CorruptRequest(20), "PutObject", key=r"metadata\.json$")
+    execution_id = scene.cli("new", "--suite", "smoke").ok().out.strip()
+    assert [put.status for put in scene.recorder.calls("PutObject")] == [400, 200]
+    assert scene.record(execution_id)["test_suite"] == "smoke"

@@ -2,42 +2,31 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
 
 from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
-from tests.support.executions import put_file
 from tests.support.lifecycles import PUT, Altered, foreign_rule, put_rules, read_rules, rule_ids
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
 
 pytestmark = pytest.mark.localstack
 
 DEFAULT_RULES = [api_rule(rule) for rule in plan_rules(RetentionPolicy())]
 
 
-def test_everything_of_the_rules_is_kept(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
-    result = cli("lifecycle", "apply", "--yes", "--strict").ok()
+def test_everything_of_the_rules_is_kept(scene: Scene) -> None:
+    result = scene.cli("lifecycle", "apply", "--yes", "--strict").ok()
     assert "warning" not in result.err
-    assert read_rules(s3, bucket) == DEFAULT_RULES
-    answer = s3.get_bucket_lifecycle_configuration(Bucket=bucket)
+    assert read_rules(scene.s3, scene.bucket) == DEFAULT_RULES
+    answer = scene.s3.get_bucket_lifecycle_configuration(Bucket=scene.bucket)
     assert answer["TransitionDefaultMinimumObjectSize"] == "all_storage_classes_128K"
 
-    recorder.clear()
-    assert "nothing to change" in cli("lifecycle", "apply", "--strict").ok().err
-    cli("lifecycle", "apply", "--check", "--strict").ok()
-    assert recorder.count(PUT) == 0
+    scene.recorder.clear()
+    assert "nothing to change" in scene.cli("lifecycle", "apply", "--strict").ok().err
+    scene.cli("lifecycle", "apply", "--check", "--strict").ok()
+    assert scene.recorder.count(PUT) == 0
 
 
-def test_rules_of_others_and_the_buckets_own_minimum_stay(
-    s3: S3Client, bucket: str, cli: RunCommand
-) -> None:
+def test_rules_of_others_and_the_buckets_own_minimum_stay(scene: Scene) -> None:
     theirs = [
         foreign_rule("a", Filter={"Tag": {"Key": "k", "Value": "v"}}, Expiration={"Days": 9}),
         foreign_rule(
@@ -46,10 +35,15 @@ def test_rules_of_others_and_the_buckets_own_minimum_stay(
             NoncurrentVersionExpiration={"NoncurrentDays": 3, "NewerNoncurrentVersions": 4},
         ),
     ]
-    put_rules(s3, bucket, *theirs, TransitionDefaultMinimumObjectSize="varies_by_storage_class")
-    cli("lifecycle", "apply", "--yes").ok()
-    assert read_rules(s3, bucket) == theirs + DEFAULT_RULES
-    answer = s3.get_bucket_lifecycle_configuration(Bucket=bucket)
+    put_rules(
+        scene.s3,
+        scene.bucket,
+        *theirs,
+        TransitionDefaultMinimumObjectSize="varies_by_storage_class",
+    )
+    scene.cli("lifecycle", "apply", "--yes").ok()
+    assert read_rules(scene.s3, scene.bucket) == theirs + DEFAULT_RULES
+    answer = scene.s3.get_bucket_lifecycle_configuration(Bucket=scene.bucket)
     assert answer["TransitionDefaultMinimumObjectSize"] == "varies_by_storage_class"
 
 
@@ -61,27 +55,23 @@ def test_rules_of_others_and_the_buckets_own_minimum_stay(
         (b"<ID>theirs</ID>", b"<ID>others</ID>"),
     ],
 )
-def test_what_was_altered_is_put_back(
-    recorder: Proxy, s3: S3Client, bucket: str, cli: RunCommand, sent: bytes, kept: bytes
-) -> None:
-    put_rules(s3, bucket, foreign_rule())
-    recorder.inject(Altered(sent, kept), PUT)
-    result = cli("lifecycle", "apply", "--yes").expect(6)
+def test_what_was_altered_is_put_back(scene: Scene, sent: bytes, kept: bytes) -> None:
+    put_rules(scene.s3, scene.bucket, foreign_rule())
+    scene.recorder.inject(Altered(sent, kept), PUT)
+    result = scene.cli("lifecycle", "apply", "--yes").expect(6)
     assert "the previous rules were put back" in result.err
-    assert rule_ids(s3, bucket) == ["theirs"]
+    assert rule_ids(scene.s3, scene.bucket) == ["theirs"]
 
 
-def test_what_is_archived_can_be_read_once_restored(
-    s3: S3Client, bucket: str, cli: RunCommand, execution_id: str
-) -> None:
-    put_file(s3, bucket, execution_id, "logs/stdout.log", b"log\n", StorageClass="DEEP_ARCHIVE")
-    put_file(s3, bucket, execution_id, "artifacts/custom/x.bin", b"x", StorageClass="GLACIER")
+def test_what_is_archived_can_be_read_once_restored(scene: Scene, execution_id: str) -> None:
+    scene.put_file(execution_id, "logs/stdout.log", b"log\n", StorageClass="DEEP_ARCHIVE")
+    scene.put_file(execution_id, "artifacts/custom/x.bin", b"x", StorageClass="GLACIER")
     for command in ("logs", "url", "download"):
-        assert "is archived in " in cli(command, execution_id).expect(8).err
-    restored = cli("restore", execution_id, "--yes", "--wait", "--json").ok().json_lines()
+        assert "is archived in " in scene.cli(command, execution_id).expect(8).err
+    restored = scene.cli("restore", execution_id, "--yes", "--wait", "--json").ok().json_lines()
     assert {one["outcome"] for one in restored} == {"restored"}
     assert all(one["expires_at"] for one in restored)
-    assert cli("logs", execution_id).ok().stdout == b"log\n"
-    cli("url", execution_id).ok()
-    cli("download", execution_id).ok()
-    assert "2 files can be read already" in cli("restore", execution_id, "--wait").ok().err
+    assert scene.cli("logs", execution_id).ok().stdout == b"log\n"
+    scene.cli("url", execution_id).ok()
+    scene.cli("download", execution_id).ok()
+    assert "2 files can be read already" in scene.cli("restore", execution_id, "--wait").ok().err

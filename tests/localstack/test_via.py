@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
 import urllib3
@@ -14,14 +12,9 @@ from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
 from orchestrator_cli.core.s3.part_plan import DOUBLING
 from tests.localstack.contents import PART, composite, noise, parts_of, sha256_base64
 from tests.support.faults import CorruptRequest
-from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.scene import Scene
 from tests.support.serving import Serve, Server
 from tests.support.via import Via, via_environment
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
 
 pytestmark = pytest.mark.localstack
 
@@ -46,40 +39,30 @@ def server(serve: Serve) -> Server:
     return serve()
 
 
-def test_what_is_read_through_signed_urls(
-    cli: RunCommand,
-    via: Via,
-    execution_id: str,
-    make_tree: Callable[..., Path],
-    tmp_path: Path,
-) -> None:
-    tree = make_tree({"stdout.log": b"one\ntwo\n", "big.bin": CONTENT, "empty.txt": b""})
-    cli("upload", execution_id, tree).ok()
+def test_what_is_read_through_signed_urls(scene: Scene, via: Via, execution_id: str) -> None:
+    tree = scene.write_tree({"stdout.log": b"one\ntwo\n", "big.bin": CONTENT, "empty.txt": b""})
+    scene.cli("upload", execution_id, tree).ok()
     reader = via_environment(via.tokens.read)
     for again in (False, True):
-        out = cli("download", execution_id, "-o", tmp_path / "out", *via.options, env=reader).ok()
+        out = scene.cli(
+            "download", execution_id, "-o", scene.directory / "out", *via.options, env=reader
+        ).ok()
         assert ("3 identical" in out.err) == again
-    assert (tmp_path / "out/artifacts/custom/big.bin").read_bytes() == CONTENT
+    assert (scene.directory / "out/artifacts/custom/big.bin").read_bytes() == CONTENT
     logs = ("logs", execution_id, "stdout", *via.options)
-    assert cli(*logs, env=reader).ok().out == "one\ntwo\n"
-    assert cli(*logs, "--tail", "1", env=reader).ok().out == "two\n"
-    empty = cli("logs", execution_id, "artifacts/custom/empty.txt", *via.options, env=reader)
+    assert scene.cli(*logs, env=reader).ok().out == "one\ntwo\n"
+    assert scene.cli(*logs, "--tail", "1", env=reader).ok().out == "two\n"
+    empty = scene.cli("logs", execution_id, "artifacts/custom/empty.txt", *via.options, env=reader)
     assert empty.ok().out == ""
 
 
 def test_files_of_every_size_arrive_although_bodies_are_damaged(
-    cli: RunCommand,
-    recorder: Proxy,
-    via: Via,
-    s3: S3Client,
-    bucket: str,
-    execution_id: str,
-    make_tree: Callable[..., Path],
+    scene: Scene, via: Via, execution_id: str
 ) -> None:
-    recorder.inject(CorruptRequest(100), "PutObject", key="small")
-    recorder.inject(CorruptRequest(100), "UploadPart", part_number=2)
-    tree = make_tree({"small.bin": SMALL, "big.bin": CONTENT, "empty": b""})
-    run = cli("upload", execution_id, tree, "--json", *via.options, env=via.env).ok()
+    scene.recorder.inject(CorruptRequest(100), "PutObject", key="small")
+    scene.recorder.inject(CorruptRequest(100), "UploadPart", part_number=2)
+    tree = scene.write_tree({"small.bin": SMALL, "big.bin": CONTENT, "empty": b""})
+    run = scene.cli("upload", execution_id, tree, "--json", *via.options, env=via.env).ok()
     checksums = {one["path"].rpartition("/")[2]: one["checksum"] for one in run.json_lines()}
     assert checksums == {
         "small.bin": f"sha256:{digest(SMALL)}",
@@ -87,50 +70,44 @@ def test_files_of_every_size_arrive_although_bodies_are_damaged(
         "empty": f"sha256:{digest(b'')}",
     }
     prefix = f"executions/{execution_id}/artifacts/"
-    assert sorted(bucket_contents(s3, bucket, prefix).values()) == sorted([SMALL, CONTENT, b""])
-    cli("verify", execution_id, tree).ok()
-    again = cli("upload", execution_id, tree, "--json", *via.options, env=via.env).ok()
+    assert sorted(scene.contents(prefix).values()) == sorted([SMALL, CONTENT, b""])
+    scene.cli("verify", execution_id, tree).ok()
+    again = scene.cli("upload", execution_id, tree, "--json", *via.options, env=via.env).ok()
     assert {one["outcome"] for one in again.json_lines()} == {"identical"}
 
 
-def test_it_goes_on_with_what_is_there(
-    cli: RunCommand,
-    recorder: Proxy,
-    via: Via,
-    s3: S3Client,
-    bucket: str,
-    execution_id: str,
-    make_tree: Callable[..., Path],
-) -> None:
+def test_it_goes_on_with_what_is_there(scene: Scene, via: Via, execution_id: str) -> None:
     key = f"executions/{execution_id}/artifacts/custom/big.bin"
     for data, numbers in ((noise(len(CONTENT), 9), (1, 2, 3)), (CONTENT, (1, 3))):
-        begun = s3.create_multipart_upload(
-            Bucket=bucket,
+        begun = scene.s3.create_multipart_upload(
+            Bucket=scene.bucket,
             Key=key,
             ChecksumAlgorithm="SHA256",
             Metadata={SCHEDULE_METADATA: DOUBLING},
         )
         for number in numbers:
-            s3.upload_part(
-                Bucket=bucket,
+            scene.s3.upload_part(
+                Bucket=scene.bucket,
                 Key=key,
                 UploadId=begun["UploadId"],
                 PartNumber=number,
                 Body=parts_of(data)[number - 1],
                 ChecksumSHA256=sha256_base64(parts_of(data)[number - 1]),
             )
-    tree = make_tree({"big.bin": CONTENT})
+    tree = scene.write_tree({"big.bin": CONTENT})
     (line,) = (
-        cli("upload", execution_id, tree, "--json", *via.options, env=via.env).ok().json_lines()
+        scene.cli("upload", execution_id, tree, "--json", *via.options, env=via.env)
+        .ok()
+        .json_lines()
     )
     assert (line["resumed_bytes"], line["checksum"]) == (2 * PART, composite(CONTENT))
-    assert sorted(sent.part_number or 0 for sent in recorder.calls("UploadPart")) == [2, 4]
-    assert bucket_contents(s3, bucket, key) == {key: CONTENT}
-    assert unfinished_uploads(s3, bucket) == {}
+    assert sorted(sent.part_number or 0 for sent in scene.recorder.calls("UploadPart")) == [2, 4]
+    assert scene.contents(key) == {key: CONTENT}
+    assert scene.unfinished_uploads() == {}
 
 
 def test_a_url_takes_what_was_offered_and_nothing_else(
-    server: Server, s3: S3Client, bucket: str, execution_id: str
+    scene: Scene, server: Server, execution_id: str
 ) -> None:
     base = f"/executions/{execution_id}/uploads"
     offer = {"path": "a.bin", "size_bytes": len(SMALL), "sha256": digest(SMALL)}
@@ -151,14 +128,12 @@ def test_a_url_takes_what_was_offered_and_nothing_else(
     moved = {**put, "url": put["url"].replace("a.bin", "b.bin")}
     assert send(moved, SMALL).status == 403
     assert urllib3.request("GET", put["url"], retries=False).status == 403
-    assert list_keys(s3, bucket, f"executions/{execution_id}/artifacts/") == []
+    assert scene.list_keys(f"executions/{execution_id}/artifacts/") == []
     assert send(put, SMALL).status == 200
     assert send(put, SMALL).status == 412
 
 
-def test_a_part_url_takes_its_part(
-    server: Server, s3: S3Client, bucket: str, execution_id: str
-) -> None:
+def test_a_part_url_takes_its_part(scene: Scene, server: Server, execution_id: str) -> None:
     base = f"/executions/{execution_id}/uploads"
     pieces = parts_of(CONTENT)
     upload_id = server.post(f"{base}/multipart", {"path": "big.bin"}).json()["upload_id"]
@@ -187,10 +162,8 @@ def test_a_part_url_takes_its_part(
     assert send(put, pieces[0]).status == 404
 
 
-def test_a_redirect_works_for_get_and_head(
-    server: Server, cli: RunCommand, execution_id: str, make_tree: Callable[..., Path]
-) -> None:
-    cli("upload", execution_id, make_tree({"stdout.log": "log"})).ok()
+def test_a_redirect_works_for_get_and_head(scene: Scene, server: Server, execution_id: str) -> None:
+    scene.cli("upload", execution_id, scene.write_tree({"stdout.log": "log"})).ok()
     for method in ("GET", "HEAD"):
         path = f"/executions/{execution_id}/logs/stdout"
         location = server.get(path, method).headers["location"]

@@ -17,11 +17,8 @@ import hypothesis
 import pytest
 
 from orchestrator_cli.sandbox.sandbox import Sandbox, start_sandbox
-from tests.support.forkserver import ForkServer, run_fork_server
-from tests.support.objects import make_bucket, make_client, remove_bucket
-from tests.support.proxy import Proxy, run_proxy
-from tests.support.receiving import Receiver, receiving
-from tests.support.running import (
+from tests.support.commands.forkserver import ForkServer, run_fork_server
+from tests.support.commands.running import (
     Argument,
     Environment,
     NewUpload,
@@ -30,18 +27,21 @@ from tests.support.running import (
     RunCommand,
     run_inside,
 )
+from tests.support.commands.serving import Serve, serving
+from tests.support.commands.small_scale import MIN_PART_BYTES, shrink
+from tests.support.commands.terminal import Terminal, open_terminal
+from tests.support.commands.via import Tokens, Via, make_via
+from tests.support.proxy.proxy import Proxy, run_proxy
 from tests.support.scene import Scene, write_tree
-from tests.support.serving import Serve, serving
-from tests.support.small_scale import MIN_PART_BYTES, shrink
-from tests.support.terminal import Terminal, open_terminal
-from tests.support.via import Tokens, Via, make_via
+from tests.support.servers.receiving import Receiver, receiving
+from tests.support.stored.objects import make_bucket, make_client, remove_bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
 
-    from tests.support.certificates import Certificate
+    from tests.support.servers.certificates import Certificate
 
-pytest_plugins = ("tests.support.service_models",)
+pytest_plugins = ("tests.support.servers.service_models",)
 
 # No database, so that no run depends on the one before; a failure prints how to replay it.
 hypothesis.settings.register_profile("project", deadline=None, database=None, print_blob=True)
@@ -162,7 +162,7 @@ def recorder(s3env: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Certificate:
     """A certificate for loopback that nobody trusts."""
-    from tests.support.certificates import Certificate, make_certificate
+    from tests.support.servers.certificates import Certificate, make_certificate
 
     return Certificate(make_certificate(tmp_path_factory.mktemp("tls") / "server.pem"))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.running import PROJECT, Processes
+from tests.support.commands.running import PROJECT, Processes
 
 SCRIPT = str(PROJECT / ".ci" / "demo.sh")
 TOOLS = Path(sys.executable).parent

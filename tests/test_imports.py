@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator_cli.cli.main import COMMANDS
-from tests.support.cloud_identity import ROLE, pod_identity_agent, token_service
-from tests.support.running import RunCommand, process_environment
+from tests.support.commands.running import RunCommand, process_environment
+from tests.support.servers.cloud_identity import ROLE, pod_identity_agent, token_service
 
 # One process for all lines, so that each costs only what it newly imports.
 PROBE = """

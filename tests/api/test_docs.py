@@ -17,9 +17,9 @@ from orchestrator_cli.api.reads.pagination import decode_cursor
 from orchestrator_cli.api.schemas import ExecutionPage, ExecutionWithLiveness, File, FilePage
 from orchestrator_cli.core.executions.record.metadata import Artifact, RunDetails
 from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID
-from tests.support.executions import make_id, put_execution
-from tests.support.serving import WAIT, Serve, Server, problem
-from tests.support.via import Tokens
+from tests.support.commands.serving import WAIT, Serve, Server, problem
+from tests.support.commands.via import Tokens
+from tests.support.stored.executions import make_id, put_execution
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

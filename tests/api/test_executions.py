@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.executions import make_id, put_metadata
+from tests.support.commands.serving import Serve, Server, problem
 from tests.support.scene import Scene
-from tests.support.serving import Serve, Server, problem
+from tests.support.stored.executions import make_id, put_metadata
 
 NOW = datetime.now(UTC)
 FINISHED = {"status": "completed", "artifact_status": "complete"}

@@ -14,9 +14,9 @@ from schemathesis import checks
 from schemathesis.core.result import Ok
 from schemathesis.specs.openapi import checks as openapi
 
-from tests.support.executions import put_finished_execution
-from tests.support.serving import Serve
-from tests.support.via import Tokens
+from tests.support.commands.serving import Serve
+from tests.support.commands.via import Tokens
+from tests.support.stored.executions import put_finished_execution
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -6,9 +6,9 @@ import random
 from concurrent.futures import ThreadPoolExecutor
 
 from orchestrator_cli.core.executions.keys import live_segment_key
-from tests.support.live import LogWriter, inject_later_date
+from tests.support.commands.serving import Serve, problem
 from tests.support.scene import Scene
-from tests.support.serving import Serve, problem
+from tests.support.stored.live import LogWriter, inject_later_date
 
 MIB = 1024 * 1024
 LISTENERS = 50

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import gzip
 
+from tests.support.commands.serving import Serve, problem
 from tests.support.scene import Scene
-from tests.support.serving import Serve, problem
 
 LOG = b"".join(b"%07d\n" % number for number in range(400_000))
 

@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from orchestrator_cli.api.reads.manifest_cache import ManifestCache
-from tests.support import faults
-from tests.support.engine import open_store
-from tests.support.executions import put_metadata
+from tests.support.commands.serving import Serve, Server, problem
+from tests.support.proxy import faults
 from tests.support.scene import Scene
-from tests.support.serving import Serve, Server, problem
+from tests.support.stored.engine import open_store
+from tests.support.stored.executions import put_metadata
 
 FILES = {"artifacts/custom/a.bin": b"a", "logs/stdout.log": b"x\n"}
 OTHER = f"sha256:{'0' * 64}"

@@ -15,11 +15,11 @@ from typing import Any
 import pytest
 
 from orchestrator_cli.api.pages import assets, login
-from tests.support.executions import make_id, put_metadata
-from tests.support.faults import Hold
+from tests.support.commands.serving import Serve, Server, problem
+from tests.support.commands.via import Tokens
+from tests.support.proxy.faults import Hold
 from tests.support.scene import Scene
-from tests.support.serving import Serve, Server, problem
-from tests.support.via import Tokens
+from tests.support.stored.executions import make_id, put_metadata
 
 ENDED: dict[str, Any] = {"status": "completed", "artifact_status": "complete"}
 HOSTILE = "\"><script>window.pwned=1</script><b a='{{ 7*7 }}"

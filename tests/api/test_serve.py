@@ -15,10 +15,10 @@ import pytest
 import urllib3
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.support.executions import make_id
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.running import Processes, RunCommand
+from tests.support.commands.serving import WAIT, Serve, Server, problem
 from tests.support.scene import Scene
-from tests.support.serving import WAIT, Serve, Server, problem
+from tests.support.stored.executions import make_id
 
 # No settings, and a GET of / in a frame of type HEADERS.
 HTTP2_REQUEST = b"\0\0\0\4\0\0\0\0\0" + b"\0\0\6\1\5\0\0\0\1\x82\x84A\x81\x1f\x86"

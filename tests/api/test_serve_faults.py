@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support import faults
-from tests.support.executions import put_execution
-from tests.support.proxy import Proxy
-from tests.support.serving import WAIT, Serve, problem
-from tests.support.via import Tokens, Via, make_via
+from tests.support.commands.serving import WAIT, Serve, problem
+from tests.support.commands.via import Tokens, Via, make_via
+from tests.support.proxy import faults
+from tests.support.proxy.proxy import Proxy
+from tests.support.stored.executions import put_execution
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

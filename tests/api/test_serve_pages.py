@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from tests.support.executions import make_id
+from tests.support.commands.serving import Serve
 from tests.support.scene import Scene
-from tests.support.serving import Serve
+from tests.support.stored.executions import make_id
 
 
 def test_a_short_page_lists_no_more_keys_than_needed(scene: Scene, serve: Serve) -> None:

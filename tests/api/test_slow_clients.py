@@ -17,11 +17,11 @@ from h11 import LocalProtocolError
 from orchestrator_cli.api.guard.anonymous_clients import AnonymousClients
 from orchestrator_cli.api.guard.limits import MAX_REQUESTS
 from orchestrator_cli.api.server import report_defects
-from tests.support import faults
-from tests.support.executions import make_id
+from tests.support.commands.serving import WAIT, Serve, Server
+from tests.support.commands.via import Tokens, make_via
+from tests.support.proxy import faults
 from tests.support.scene import Scene
-from tests.support.serving import WAIT, Serve, Server
-from tests.support.via import Tokens, make_via
+from tests.support.stored.executions import make_id
 
 LINE = b"x" * 99 + b"\n"
 LONG_LOG = LINE * 40_000

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.serving import WAIT, Serve, Server, problem
-from tests.support.via import Tokens
+from tests.support.commands.serving import WAIT, Serve, Server, problem
+from tests.support.commands.via import Tokens
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, cast
 
-from tests.support.operations import Request, parse_request
+from tests.support.proxy.operations import Request, parse_request
 
 _PIECE_BYTES = 256 * 1024
 

@@ -19,7 +19,7 @@ from tests.bench.counting import Answer, Call, CountingServer, run_counting_serv
 from tests.bench.documents import describe, document, refuse
 from tests.bench.peers import BUCKET, OURS, Tools
 from tests.bench.workloads import Target, Workload
-from tests.support.executions import make_id
+from tests.support.stored.executions import make_id
 
 _HOUR_BUCKET = "hour"
 _HOUR_ALONE = "that hour alone"

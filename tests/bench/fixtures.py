@@ -16,8 +16,8 @@ from orchestrator_cli.core.s3.checksum import composite, hash_range, to_base64
 from orchestrator_cli.core.s3.part_plan import DOUBLING, plan_parts
 from tests.bench.nginx_config import Stored
 from tests.bench.sink import write_listing
-from tests.support.executions import make_id
-from tests.support.local_files import local_file
+from tests.support.stored.executions import make_id
+from tests.support.stored.local_files import local_file
 
 NEW_ID = f"01J{'0' * 22}1"
 AGAIN_ID = f"01J{'0' * 20}A6A"

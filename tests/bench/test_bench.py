@@ -21,7 +21,7 @@ from tests.bench.options import OWN_SERVER, WORKLOADS
 from tests.bench.report import judge, write_json
 from tests.bench.sink import find_nginx
 from tests.bench.workloads import Target
-from tests.support.running import PROJECT, process_environment
+from tests.support.commands.running import PROJECT, process_environment
 
 OURS = Figures(1.0, 0.5, 100, 0.9, 1.2)
 PEER = Figures(2.0, 0.4, 50, 1.9, 2.2)

@@ -25,7 +25,7 @@ from tests.bench.fixtures import IDS, Sizes, fill_sink, make_fixtures
 from tests.bench.nginx_config import Settings
 from tests.bench.resuming import run_resume_bench
 from tests.bench.sink import find_nginx, run_sink
-from tests.support.running import process_environment
+from tests.support.commands.running import process_environment
 
 TINY = Sizes(3, 100, 1 << 20, 1 << 20, 1, 1 << 20)
 

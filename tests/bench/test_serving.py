@@ -15,8 +15,8 @@ from tests.bench.load import Load, request_head, run_load
 from tests.bench.serving import Extent, build_kinds, run_setting
 from tests.bench.serving_process import resident_mib
 from tests.bench.sink import find_nginx
-from tests.support.running import PROJECT, process_environment
-from tests.support.serving import Serve
+from tests.support.commands.running import PROJECT, process_environment
+from tests.support.commands.serving import Serve
 
 on_linux = pytest.mark.skipif(
     not sys.platform.startswith("linux"), reason="what a process uses is read from Linux' /proc"

@@ -31,7 +31,7 @@ from tests.browser.static_store import (
     huge_log,
     serving_store,
 )
-from tests.support.executions import make_id, make_record
+from tests.support.stored.executions import make_id, make_record
 
 _KIB, _MIB = 1024, 1024**2
 _LOG_BYTES = 5 * 1024 * _MIB

@@ -11,10 +11,10 @@ import pytest
 
 from tests.browser.conftest import OpenTab, Tab
 from tests.browser.static_store import BUCKET, LINE_BYTES, StaticStore, huge_log, serving_store
-from tests.support.executions import make_id, make_record
-from tests.support.running import Processes
+from tests.support.commands.running import Processes
+from tests.support.commands.serving import Serve, Server
 from tests.support.scene import Scene
-from tests.support.serving import Serve, Server
+from tests.support.stored.executions import make_id, make_record
 
 pytestmark = pytest.mark.browser
 MIB = 1024**2
@@ -207,7 +207,7 @@ def test_the_first_error_is_found_by_keyboard(scene: Scene, new_tab: OpenTab, se
 def test_a_slow_or_unavailable_storage_is_waited_for(
     scene: Scene, new_tab: OpenTab, serve: Serve
 ) -> None:
-    from tests.support.faults import Answer
+    from tests.support.proxy.faults import Answer
 
     log = b"".join(b"%07d\n" % number for number in range(700_000))
     files = {"logs/stdout.log": log}

@@ -10,9 +10,9 @@ from urllib.parse import parse_qs, unquote, urlsplit
 import pytest
 
 from tests.browser.conftest import OpenTab
-from tests.support.executions import make_id, put_execution
-from tests.support.serving import Serve
-from tests.support.via import Tokens
+from tests.support.commands.serving import Serve
+from tests.support.commands.via import Tokens
+from tests.support.stored.executions import make_id, put_execution
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -20,11 +20,11 @@ from orchestrator_cli import __version__
 from orchestrator_cli.cli import waiting_notice
 from orchestrator_cli.cli.main import COMMANDS
 from orchestrator_cli.core.base.errors import EXIT_CODES
-from tests.support.engine import impatient
-from tests.support.executions import make_id
-from tests.support.faults import Answer, Fault, Stall, access_denied, wrong_credentials
-from tests.support.running import COMMAND, Processes, RunCommand, process_environment
+from tests.support.commands.running import COMMAND, Processes, RunCommand, process_environment
+from tests.support.proxy.faults import Answer, Fault, Stall, access_denied, wrong_credentials
 from tests.support.scene import Scene
+from tests.support.stored.engine import impatient
+from tests.support.stored.executions import make_id
 
 
 @pytest.fixture

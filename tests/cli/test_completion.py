@@ -14,12 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.executions import make_id, put_keys
-from tests.support.faults import access_denied
-from tests.support.proxy import Proxy
-from tests.support.running import COMMAND, RunCommand
+from tests.support.commands.running import COMMAND, RunCommand
+from tests.support.commands.terminal import Terminal
+from tests.support.proxy.faults import access_denied
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
-from tests.support.terminal import Terminal
+from tests.support.stored.executions import make_id, put_keys
 
 OpenTerminal = Callable[..., Terminal]
 FILES = {

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
+from tests.support.commands.terminal import Terminal
 from tests.support.scene import Scene
-from tests.support.terminal import Terminal
 
 
 def test_each_setting_says_where_it_comes_from(scene: Scene) -> None:

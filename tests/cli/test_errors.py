@@ -7,9 +7,9 @@ import re
 import pytest
 
 from orchestrator_cli.cli.main import COMMANDS
-from tests.support.executions import make_id
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
 from tests.support.scene import Scene
+from tests.support.stored.executions import make_id
 
 ID = make_id()
 

@@ -14,9 +14,9 @@ from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.record.repository import update_metadata
-from tests.support import faults
-from tests.support.executions import make_id, make_record, manifest_digest, put_metadata
+from tests.support.proxy import faults
 from tests.support.scene import Scene
+from tests.support.stored.executions import make_id, make_record, manifest_digest, put_metadata
 
 FILES: dict[str, bytes] = {
     "logs/stdout.log": b"\x1b[31mred\x1b[0m\n",

@@ -22,13 +22,18 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support.bench_tree import OLD_ID, BenchTree
-from tests.support.cloud_identity import ROLE, instance_metadata, pod_identity_agent, token_service
-from tests.support.pod import Pod
-from tests.support.proxy import Proxy
-from tests.support.running import COMMAND, Processes, process_environment
+from tests.support.commands.running import COMMAND, Processes, process_environment
+from tests.support.proxy.proxy import Proxy
+from tests.support.proxy.session_credentials import access_key_of
 from tests.support.scene import Scene
-from tests.support.session_credentials import access_key_of
+from tests.support.servers.cloud_identity import (
+    ROLE,
+    instance_metadata,
+    pod_identity_agent,
+    token_service,
+)
+from tests.support.servers.pod import Pod
+from tests.support.stored.bench_tree import OLD_ID, BenchTree
 
 NO_KEYS: dict[str, str | None] = {
     "AWS_ACCESS_KEY_ID": None,

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.executions import make_id
 from tests.support.scene import Scene
+from tests.support.stored.executions import make_id
 
 
 @pytest.fixture

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.executions import make_id, manifest_digest, put_keys, put_metadata
-from tests.support.faults import access_denied
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.running import Processes, RunCommand
+from tests.support.proxy.faults import access_denied
 from tests.support.scene import Scene
+from tests.support.stored.executions import make_id, manifest_digest, put_keys, put_metadata
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from tests.support.terminal import Terminal
+    from tests.support.commands.terminal import Terminal
 
 
 FINISHED = {

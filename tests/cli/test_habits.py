@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator_cli.cli.main import COMMANDS
 from orchestrator_cli.cli.usage_errors.command_habits import COMMAND_HABITS
-from tests.support.executions import make_id
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.running import Processes, RunCommand
 from tests.support.scene import Scene
+from tests.support.stored.executions import make_id
 
 ID = make_id()
 URL = f"s3://test/executions/{ID}"

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.sandbox.sandbox import Sandbox
-from tests.support.executions import make_id, put_execution, put_keys
-from tests.support.objects import list_keys, make_bucket
-from tests.support.running import Result, RunCommand
+from tests.support.commands.running import Result, RunCommand
 from tests.support.scene import Scene
+from tests.support.stored.executions import make_id, put_execution, put_keys
+from tests.support.stored.objects import list_keys, make_bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

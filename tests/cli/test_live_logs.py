@@ -7,13 +7,13 @@ import threading
 
 import pytest
 
-from tests.support.executions import make_id
-from tests.support.faults import access_denied
-from tests.support.live import LogWriter, inject_later_date
-from tests.support.proxy import Proxy
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.running import Processes, RunCommand
+from tests.support.commands.serving import Serve
+from tests.support.proxy.faults import access_denied
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
-from tests.support.serving import Serve
+from tests.support.stored.executions import make_id
+from tests.support.stored.live import LogWriter, inject_later_date
 
 WAIT = 30
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.support.running import Processes
+from tests.support.commands.running import Processes
 from tests.support.scene import Scene
 
 # What a locale of ISO 8859-1 does to Python, without need of one.

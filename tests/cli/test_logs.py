@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING
 import pytest
 
 from orchestrator_cli.core.executions.logs.finding import FIRST_BYTES
-from tests.support.executions import make_id, put_finished_execution, put_metadata
-from tests.support.faults import Stall
-from tests.support.limits import needs_another_user
-from tests.support.objects import make_bucket, remove_bucket
-from tests.support.operations import Request
-from tests.support.proxy import Proxy
-from tests.support.rules import Rule
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.limits import needs_another_user
+from tests.support.commands.running import Processes, RunCommand
+from tests.support.commands.terminal import Terminal
+from tests.support.proxy.faults import Stall
+from tests.support.proxy.operations import Request
+from tests.support.proxy.proxy import Proxy
+from tests.support.proxy.rules import Rule
 from tests.support.scene import Scene
-from tests.support.terminal import Terminal
+from tests.support.stored.executions import make_id, put_finished_execution, put_metadata
+from tests.support.stored.objects import make_bucket, remove_bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

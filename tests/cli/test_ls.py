@@ -14,12 +14,18 @@ import pytest
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
-from tests.support.executions import make_id, make_record, put_execution, put_keys, put_metadata
-from tests.support.objects import make_bucket, remove_bucket
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
+from tests.support.commands.terminal import Terminal
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
-from tests.support.terminal import Terminal
+from tests.support.stored.executions import (
+    make_id,
+    make_record,
+    put_execution,
+    put_keys,
+    put_metadata,
+)
+from tests.support.stored.objects import make_bucket, remove_bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from tests.support.executions import make_id
 from tests.support.scene import Scene
+from tests.support.stored.executions import make_id
 
 
 def test_the_id_alone_is_printed_and_one_object_is_written(scene: Scene) -> None:

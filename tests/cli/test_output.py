@@ -23,10 +23,10 @@ from orchestrator_cli.cli.output import (
     human_time,
     progress,
 )
-from tests.support.executions import make_id
-from tests.support.running import Processes, RunCommand, strip_ansi
+from tests.support.commands.running import Processes, RunCommand, strip_ansi
+from tests.support.commands.terminal import Terminal
 from tests.support.scene import Scene
-from tests.support.terminal import Terminal
+from tests.support.stored.executions import make_id
 
 OpenTerminal = Callable[..., Terminal]
 MIB = 1024 * 1024

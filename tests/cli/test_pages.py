@@ -12,11 +12,11 @@ from orchestrator_cli.api.upload_service import UploadService
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.gateway.server.put_signer import PutSigner
 from orchestrator_cli.core.s3.bucket.presign import Presigner
-from tests.support.engine import open_store
-from tests.support.faults import Answer
-from tests.support.running import Processes
+from tests.support.commands.running import Processes
+from tests.support.commands.via import Via
+from tests.support.proxy.faults import Answer
 from tests.support.scene import Scene
-from tests.support.via import Via
+from tests.support.stored.engine import open_store
 
 PAGES = "https://tests.example/orchestrator"
 

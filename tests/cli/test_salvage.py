@@ -12,10 +12,10 @@ import pytest
 
 from orchestrator_cli.core.executions.keys import live_segment_key, live_state_key
 from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES
-from tests.support.live import LaterDate, LogWriter, inject_later_date
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
+from tests.support.stored.live import LaterDate, LogWriter, inject_later_date
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ import pytest
 from orchestrator_cli.cli.main import COMMANDS
 from orchestrator_cli.cli.main import cli as program
 from orchestrator_cli.cli.schemas.commands import OUTPUTS
-from tests.support.executions import make_id
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
 from tests.support.scene import Scene
+from tests.support.stored.executions import make_id
 
 OLD = datetime.now(UTC) - timedelta(days=3)
 

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.executions import make_id, make_record, put_keys, put_metadata
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
+from tests.support.commands.terminal import Terminal
 from tests.support.scene import Scene
-from tests.support.terminal import Terminal
+from tests.support.stored.executions import make_id, make_record, put_keys, put_metadata
 
 CHECKSUM = "sha256:" + "0" * 64
 ARTIFACT = {"path": "logs/x", "size_bytes": 1, "checksum": CHECKSUM, "content_type": "text/plain"}

@@ -13,9 +13,9 @@ import pytest
 from orchestrator_cli.cli.output import Output
 from orchestrator_cli.cli.output.colors_and_links import console_url
 from orchestrator_cli.cli.output.table import Column, table
-from tests.support.executions import make_id, put_execution
-from tests.support.running import RunCommand, strip_ansi
-from tests.support.terminal import Terminal
+from tests.support.commands.running import RunCommand, strip_ansi
+from tests.support.commands.terminal import Terminal
+from tests.support.stored.executions import make_id, put_execution
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

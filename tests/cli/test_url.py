@@ -16,10 +16,10 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.executions import make_id, put_execution, put_keys
-from tests.support.objects import make_bucket, remove_bucket
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
 from tests.support.scene import Scene
+from tests.support.stored.executions import make_id, put_execution, put_keys
+from tests.support.stored.objects import make_bucket, remove_bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from orchestrator_cli.docgen.pages import scale
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
+from tests.support.proxy.proxy import Proxy
 
 
 def test_commands_send_the_requests_that_the_page_counts(

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator_cli.cli.app import App
-from tests.support.bench_tree import BenchTree
+from tests.support.stored.bench_tree import BenchTree
 
 
 @pytest.fixture

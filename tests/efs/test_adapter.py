@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.bench_tree import OLD_ID, BenchTree
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
 from tests.support.scene import Scene
+from tests.support.stored.bench_tree import OLD_ID, BenchTree
 
 ADAPTER = Path(__file__).parent.parent / "support" / "serial_adapter.py"
 CONSOLE = b"boot\r\n--- dump ../core.txt\r\nregisters\r\n--- end\r\n--- dump lost\r\nhalf"

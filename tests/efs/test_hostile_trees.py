@@ -19,10 +19,10 @@ from orchestrator_cli.core.efs.tree import (
 from orchestrator_cli.core.files.directory import Directory
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from tests.files.flipping import flipping
-from tests.support import faults
-from tests.support.bench_tree import OLD_ID, OTHER_ID, BenchTree
-from tests.support.engine import PART, content
+from tests.support.proxy import faults
 from tests.support.scene import Scene
+from tests.support.stored.bench_tree import OLD_ID, OTHER_ID, BenchTree
+from tests.support.stored.engine import PART, content
 
 _TRIES = 300
 _READS = 2000

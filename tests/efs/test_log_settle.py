@@ -11,11 +11,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import faults
-from tests.support.bench_tree import DAY, OLD_ID, BenchTree
-from tests.support.engine import impatient
-from tests.support.running import Processes
+from tests.support.commands.running import Processes
+from tests.support.proxy import faults
 from tests.support.scene import Scene
+from tests.support.stored.bench_tree import DAY, OLD_ID, BenchTree
+from tests.support.stored.engine import impatient
 
 Later = Callable[[timedelta], None]
 LOG_NAMES = ("bench.log", "runner.log", "stderr.log", "stdout.log")

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.bench_tree import OLD_ID, BenchTree
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
 from tests.support.scene import Scene
+from tests.support.stored.bench_tree import OLD_ID, BenchTree
 
 NO_S3: dict[str, str | None] = {"ORCHESTRATOR_BUCKET": None, "AWS_ENDPOINT_URL": "http://[::1]:1"}
 

@@ -13,8 +13,8 @@ from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions, plan_execution
 from orchestrator_cli.core.efs.unchanged_cache import Remaining, UnchangedCache
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
-from tests.support.bench_tree import DAY, BenchTree
 from tests.support.scene import Scene
+from tests.support.stored.bench_tree import DAY, BenchTree
 
 Later = Callable[[timedelta], None]
 

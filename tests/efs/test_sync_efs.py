@@ -17,12 +17,12 @@ from typing import Any
 import pytest
 
 from orchestrator_cli.core.files.directory import Directory
-from tests.support import faults
-from tests.support.bench_tree import DAY, OLD_ID, OTHER_ID, BenchTree
-from tests.support.engine import PART, content, impatient
-from tests.support.forkserver import ForkServer
-from tests.support.running import Processes
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import Processes
+from tests.support.proxy import faults
 from tests.support.scene import Scene
+from tests.support.stored.bench_tree import DAY, OLD_ID, OTHER_ID, BenchTree
+from tests.support.stored.engine import PART, content, impatient
 
 Later = Callable[[timedelta], None]
 PREFIX = f"executions/{OLD_ID}/"

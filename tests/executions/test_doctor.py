@@ -9,13 +9,13 @@ from typing import Any
 
 import pytest
 
-from tests.support import faults, quirks
-from tests.support.connection import Connection
-from tests.support.engine import PART, content, impatient
-from tests.support.lifecycles import put_rules
-from tests.support.operations import Request
-from tests.support.proxy import Proxy
+from tests.support.proxy import faults, quirks
+from tests.support.proxy.connection import Connection
+from tests.support.proxy.operations import Request
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
+from tests.support.stored.engine import PART, content, impatient
+from tests.support.stored.lifecycles import put_rules
 
 # What the server behind the proxy, moto, does not give.
 MOTO_LACKS = {

@@ -9,7 +9,7 @@ import pytest
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.executions.filters import ExecutionFilter, parse_labels
 from orchestrator_cli.core.executions.record.metadata import build_metadata
-from tests.support.executions import make_id
+from tests.support.stored.executions import make_id
 
 METADATA = build_metadata(
     execution_id=make_id(),

@@ -42,7 +42,7 @@ from orchestrator_cli.core.executions.keys import (
 )
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.executions.placement import log_storage_path, storage_path_for
-from tests.support.engine import open_store
+from tests.support.stored.engine import open_store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator_cli.core.executions.listings import newest
 from orchestrator_cli.core.executions.listings.newest import NewestIds
-from tests.support.engine import open_store
-from tests.support.executions import make_id, put_keys
 from tests.support.scene import Scene
+from tests.support.stored.engine import open_store
+from tests.support.stored.executions import make_id, put_keys
 
 
 def test_a_crowded_time_is_not_listed_whole(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:

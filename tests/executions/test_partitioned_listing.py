@@ -25,7 +25,7 @@ from tests.bench.certificates import make_certificates
 from tests.bench.counting import Answer, Call, CountingServer, run_counting_server
 from tests.bench.crowd import Crowd
 from tests.bench.peers import BUCKET
-from tests.support.executions import make_id
+from tests.support.stored.executions import make_id
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
 YEAR = timedelta(days=366)

@@ -9,9 +9,9 @@ import pytest
 
 from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.executions.record.status_probe import find_running
-from tests.support.engine import open_store
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
 from tests.support.scene import Scene
+from tests.support.stored.engine import open_store
 
 
 @pytest.fixture

@@ -13,9 +13,9 @@ from typing import Any
 import pytest
 
 import orchestrator_cli
-from tests.support.bench_tree import BenchTree
-from tests.support.engine import PART, content
 from tests.support.scene import Scene
+from tests.support.stored.bench_tree import BenchTree
+from tests.support.stored.engine import PART, content
 
 PACKAGE = Path(orchestrator_cli.__file__).parent
 ROOMS = ("core/efs", "core/live", "core/metrics", "core/transfer", "runner")

@@ -22,7 +22,7 @@ from orchestrator_cli.core.files.symlinks import Leads, LinkTarget, follow_link,
 from orchestrator_cli.core.files.tree import MOST_DEEP, NamedFile, Tree
 from orchestrator_cli.core.files.walk import Entry, walk
 from tests.files.flipping import flipping
-from tests.support.limits import needs_another_user
+from tests.support.commands.limits import needs_another_user
 
 MakeTree = Callable[[dict[str, bytes | str]], Path]
 SECRET = b"the secret"

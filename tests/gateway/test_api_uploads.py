@@ -10,10 +10,10 @@ from typing import Any
 import pytest
 import urllib3
 
-from tests.support.engine import PART, content, key_of
-from tests.support.executions import make_id
+from tests.support.commands.serving import Serve, Server, problem
 from tests.support.scene import Scene
-from tests.support.serving import Serve, Server, problem
+from tests.support.stored.engine import PART, content, key_of
+from tests.support.stored.executions import make_id
 
 DATA = b"what a bench has"
 

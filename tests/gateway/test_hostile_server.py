@@ -8,10 +8,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.executions import make_id
-from tests.support.running import RunCommand
-from tests.support.scripted import Peer, scripted
-from tests.support.via import via_environment
+from tests.support.commands.running import RunCommand
+from tests.support.commands.via import via_environment
+from tests.support.servers.scripted import Peer, scripted
+from tests.support.stored.executions import make_id
 
 ID = make_id()
 TERMS = {

@@ -10,8 +10,8 @@ from orchestrator_cli.core.gateway.client.uploads.target import GatewayTarget
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
+from tests.support.commands.via import Via
 from tests.support.scene import Scene
-from tests.support.via import Via
 
 
 def test_a_file_that_the_server_refuses_costs_the_others_nothing(scene: Scene, via: Via) -> None:

@@ -12,15 +12,15 @@ from typing import Any
 import pytest
 
 from orchestrator_cli.core.executions.keys import metadata_key
-from tests.support import faults, quirks
-from tests.support.engine import PART, answered, content, impatient, key_of
-from tests.support.executions import make_id
-from tests.support.forkserver import ForkServer
-from tests.support.proxy import Proxy, run_proxy
-from tests.support.running import RunCommand
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import RunCommand
+from tests.support.commands.serving import Serve
+from tests.support.commands.via import Tokens, Via, make_via, via_environment
+from tests.support.proxy import faults, quirks
+from tests.support.proxy.proxy import Proxy, run_proxy
 from tests.support.scene import Scene
-from tests.support.serving import Serve
-from tests.support.via import Tokens, Via, make_via, via_environment
+from tests.support.stored.engine import PART, answered, content, impatient, key_of
+from tests.support.stored.executions import make_id
 
 LARGE = content(PART + 9)
 BIG = content(3 * PART + 9)

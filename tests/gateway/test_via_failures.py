@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from tests.support.engine import PART, impatient
+from tests.support.commands.via import Via
 from tests.support.lasting_failures import SMALL, Place, Stores, check_all, check_truth, upload
 from tests.support.scene import Scene
-from tests.support.via import Via
+from tests.support.stored.engine import PART, impatient
 
 
 def test_all_that_is_said_of_a_refused_file_is_true_through_a_server(

@@ -15,13 +15,13 @@ from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLogFoll
 from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.gateway.client.source import GatewaySource
 from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
-from tests.support.executions import put_execution
-from tests.support.faults import ResetBefore, slow_down
-from tests.support.live import Clock, LogWriter, inject_later_date
-from tests.support.proxy import Proxy, run_proxy
+from tests.support.commands.serving import Serve
+from tests.support.commands.via import Tokens, Via, make_via, via_environment
+from tests.support.proxy.faults import ResetBefore, slow_down
+from tests.support.proxy.proxy import Proxy, run_proxy
 from tests.support.scene import Scene
-from tests.support.serving import Serve
-from tests.support.via import Tokens, Via, make_via, via_environment
+from tests.support.stored.executions import put_execution
+from tests.support.stored.live import Clock, LogWriter, inject_later_date
 
 LOG = "stdout.log"
 

@@ -20,12 +20,12 @@ from orchestrator_cli.core.gateway.limits import MAX_SENT_SEGMENT_BYTES
 from tests.live import writing
 from tests.live.writing import ID, OUT, stored_log, stored_state
 from tests.runner.test_run import wait_for
-from tests.support import faults
-from tests.support.proxy import Proxy, run_proxy
-from tests.support.running import Processes
+from tests.support.commands.running import Processes
+from tests.support.commands.serving import problem
+from tests.support.commands.via import Via
+from tests.support.proxy import faults
+from tests.support.proxy.proxy import Proxy, run_proxy
 from tests.support.scene import Scene
-from tests.support.serving import problem
-from tests.support.via import Via
 
 DATA = b"one\n"
 FIELDS = {

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import faults
-from tests.support.engine import PART, content, impatient, key_of
-from tests.support.executions import make_id
-from tests.support.live import LogWriter
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.running import Processes, RunCommand
+from tests.support.commands.via import Via, via_environment
+from tests.support.proxy import faults
 from tests.support.scene import Scene
-from tests.support.via import Via, via_environment
+from tests.support.stored.engine import PART, content, impatient, key_of
+from tests.support.stored.executions import make_id
+from tests.support.stored.live import LogWriter
 
 Env = dict[str, str | None]
 

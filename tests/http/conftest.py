@@ -19,7 +19,7 @@ from orchestrator_cli.core.http.transport import (
     Task,
     Transport,
 )
-from tests.support.certificates import Certificate
+from tests.support.servers.certificates import Certificate
 
 
 class MakeTransport(Protocol):

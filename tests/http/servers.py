@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
-from tests.support.scripted import Peer, Scripted
+from tests.support.servers.scripted import Peer, Scripted
 
 OK = b"HTTP/1.1 200 OK\r\n"
 

@@ -13,8 +13,8 @@ import pytest
 from orchestrator_cli.core.http.transport import Cancelled, Request, Transport
 from tests.http.conftest import MakeTransport
 from tests.http.servers import OK, Stop
-from tests.support.certificates import Certificate
-from tests.support.scripted import Peer, Scripted, scripted, serve_on
+from tests.support.servers.certificates import Certificate
+from tests.support.servers.scripted import Peer, Scripted, scripted, serve_on
 
 
 def silent(peer: Peer) -> None:

@@ -21,8 +21,8 @@ from orchestrator_cli.core.http.transport import Request, Transport, TransportEr
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
 from tests.http.conftest import MakeTransport
 from tests.http.servers import BytesReader, wait_until
-from tests.support.certificates import Certificate
-from tests.support.scripted import Peer, Scripted, scripted, serve_on
+from tests.support.servers.certificates import Certificate
+from tests.support.servers.scripted import Peer, Scripted, scripted, serve_on
 
 METHODS = ["GET", "HEAD", "PUT", "DELETE", "POST"]
 REPEATABLE = ["GET", "PUT", "DELETE"]

@@ -23,7 +23,7 @@ from orchestrator_cli.core.http.transport import (
     TransportError,
 )
 from tests.http.servers import Stop, load_server, refusing_port
-from tests.support.scripted import Peer, scripted, serve_on
+from tests.support.servers.scripted import Peer, scripted, serve_on
 
 
 @contextmanager

@@ -16,8 +16,8 @@ from orchestrator_cli.core.http.transport import Body, Request, Transport, Trans
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
 from tests.http.conftest import MakeTransport
 from tests.http.servers import BytesReader, port_of, refusing_port, relay, tunnel_to
-from tests.support.certificates import Certificate
-from tests.support.scripted import Peer, Scripted, scripted, serve_on
+from tests.support.servers.certificates import Certificate
+from tests.support.servers.scripted import Peer, Scripted, scripted, serve_on
 
 HOST = "s3.example.test"  # has no address: only a proxy can reach it
 SECRET = "hunter2%40home"

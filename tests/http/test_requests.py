@@ -9,8 +9,8 @@ import pytest
 from orchestrator_cli.core.http.transport import Body, InvalidRequestError, Request, Transport
 from tests.http.conftest import MakeTransport
 from tests.http.servers import BytesReader
-from tests.support.certificates import Certificate
-from tests.support.scripted import Peer, scripted, serve_on
+from tests.support.servers.certificates import Certificate
+from tests.support.servers.scripted import Peer, scripted, serve_on
 
 
 def test_what_a_request_says(make_transport: MakeTransport) -> None:

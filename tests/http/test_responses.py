@@ -11,8 +11,8 @@ from orchestrator_cli.core.http.transport import Request, Response, Transport, T
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
 from tests.http.conftest import MakeTransport
 from tests.http.servers import OK
-from tests.support.certificates import Certificate
-from tests.support.scripted import Peer, scripted
+from tests.support.servers.certificates import Certificate
+from tests.support.servers.scripted import Peer, scripted
 
 MIB = 1024 * 1024
 BODY = bytes(range(256)) * 80  # more than is received at once

@@ -12,8 +12,8 @@ from orchestrator_cli.core.http.transport import Request, Transport, TransportEr
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
 from tests.http.conftest import MakeTransport
 from tests.http.servers import OK, BytesReader
-from tests.support.certificates import Certificate
-from tests.support.scripted import Peer, scripted
+from tests.support.servers.certificates import Certificate
+from tests.support.servers.scripted import Peer, scripted
 
 MIB = 1024 * 1024
 LARGE = bytes(32 * MIB)

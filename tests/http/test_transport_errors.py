@@ -8,8 +8,8 @@ from orchestrator_cli.core.http.transport import Request, Transport, TransportEr
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
 from tests.http.conftest import MakeTransport
 from tests.http.servers import refusing_port
-from tests.support.certificates import Certificate
-from tests.support.scripted import scripted, serve_on
+from tests.support.servers.certificates import Certificate
+from tests.support.servers.scripted import scripted, serve_on
 
 
 def failure(transport: Transport, url: str) -> TransportError:

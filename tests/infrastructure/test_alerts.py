@@ -14,9 +14,9 @@ import yaml
 from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
 from orchestrator_cli.core.metrics.registry import METRICS, Kind
 from orchestrator_cli.core.metrics.totals import Totals, render
-from tests.support.promql import check_expression, kept_labels, parse, sample_names
-from tests.support.running import RunCommand
-from tests.support.samples import parse_samples
+from tests.support.commands.running import RunCommand
+from tests.support.servers.promql import check_expression, kept_labels, parse, sample_names
+from tests.support.stored.samples import parse_samples
 
 _LABEL = re.compile(r"\$labels\.(\w+)")
 

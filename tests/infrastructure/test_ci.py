@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 import yaml
 
-from tests.support import faults
-from tests.support.printed import check_ci, check_groovy, check_shell
-from tests.support.running import RunCommand, process_environment
+from tests.support.commands.printed import check_ci, check_groovy, check_shell
+from tests.support.commands.running import RunCommand, process_environment
+from tests.support.proxy import faults
 from tests.support.scene import Scene
 
 PROGRAM = """printf '%s\\n' "it's $1"; echo x >results/x; exit 3"""

@@ -14,16 +14,16 @@ from typing import Any
 import pytest
 
 from orchestrator_cli.cli.main import cli as program
-from tests.support import quirks
-from tests.support.bench_tree import BenchTree
-from tests.support.connection import Connection
-from tests.support.engine import PART, content
-from tests.support.executions import make_id
-from tests.support.faults import Answered
-from tests.support.operations import Request
-from tests.support.printed import check_unit
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.printed import check_unit
+from tests.support.commands.running import Processes, RunCommand
+from tests.support.proxy import quirks
+from tests.support.proxy.connection import Connection
+from tests.support.proxy.faults import Answered
+from tests.support.proxy.operations import Request
 from tests.support.scene import Scene
+from tests.support.stored.bench_tree import BenchTree
+from tests.support.stored.engine import PART, content
+from tests.support.stored.executions import make_id
 
 # The IAM actions that S3's operations need.
 ACTIONS = {

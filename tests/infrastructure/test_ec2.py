@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import faults
-from tests.support.cloud_identity import instance_metadata
-from tests.support.printed import check_shell, check_unit
-from tests.support.running import RunCommand, process_environment
+from tests.support.commands.printed import check_shell, check_unit
+from tests.support.commands.running import RunCommand, process_environment
+from tests.support.proxy import faults
+from tests.support.proxy.session_credentials import access_key_of
 from tests.support.scene import Scene
-from tests.support.session_credentials import access_key_of
+from tests.support.servers.cloud_identity import instance_metadata
 
 DIRECTORIES = ("/opt/", "/var/lib/orchestrator", "/etc/orchestrator", "/etc/systemd/system")
 # A fake system Python and uv, whose environments have the program under test.

@@ -13,13 +13,13 @@ import pytest
 import yaml
 
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from tests.support import faults
+from tests.support.commands.printed import check_kubernetes, check_shell
+from tests.support.commands.running import RunCommand
 from tests.support.lasting_failures import HARMS
-from tests.support.pod import Pod, command_of, containers_of
-from tests.support.printed import check_kubernetes, check_shell
-from tests.support.running import RunCommand
+from tests.support.proxy import faults
+from tests.support.proxy.verifying import VerifyDigests
 from tests.support.scene import Scene
-from tests.support.verifying import VerifyDigests
+from tests.support.servers.pod import Pod, command_of, containers_of
 
 KEEP_SECONDS = 24 * 3600
 EKS = ("--image", "r.example/o:1", "--test-image", "t@sha256:00")

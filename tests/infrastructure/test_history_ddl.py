@@ -11,7 +11,7 @@ import pytest
 from orchestrator_cli.core.executions.record.history import history_line
 from orchestrator_cli.core.executions.record.metadata import RunDetails, build_metadata
 from orchestrator_cli.infrastructure.history_ddl import COLUMNS, RUN_COLUMNS, Dialect, render_table
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.running import Processes, RunCommand
 from tests.support.scene import Scene
 
 

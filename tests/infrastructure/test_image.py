@@ -6,8 +6,8 @@ import re
 import subprocess
 from pathlib import Path
 
-from tests.support.printed import check_dockerfile
-from tests.support.running import RunCommand, process_environment
+from tests.support.commands.printed import check_dockerfile
+from tests.support.commands.running import RunCommand, process_environment
 
 PIP = """\
 #!/bin/sh

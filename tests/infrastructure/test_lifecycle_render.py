@@ -14,11 +14,11 @@ import pytest
 import yaml
 
 from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
-from tests.support.lifecycles import read_rules
-from tests.support.objects import remove_bucket
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
 from tests.support.scene import Scene
-from tests.support.terraform import read_terraform
+from tests.support.servers.terraform import read_terraform
+from tests.support.stored.lifecycles import read_rules
+from tests.support.stored.objects import remove_bucket
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 EVERYTHING = (

@@ -9,8 +9,8 @@ import pytest
 import yaml
 from moto import mock_aws
 
-from tests.support.running import RunCommand
-from tests.support.terraform import read_terraform
+from tests.support.commands.running import RunCommand
+from tests.support.servers.terraform import read_terraform
 
 KEY = "arn:aws:kms:us-east-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/AB1"

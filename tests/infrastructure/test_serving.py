@@ -15,11 +15,11 @@ import pytest
 import urllib3
 
 from orchestrator_cli.cli.main import cli as program
-from tests.support.certificates import Certificate
-from tests.support.printed import check_kubernetes, check_unit
-from tests.support.running import RunCommand
-from tests.support.serving import Serve
-from tests.support.via import Tokens
+from tests.support.commands.printed import check_kubernetes, check_unit
+from tests.support.commands.running import RunCommand
+from tests.support.commands.serving import Serve
+from tests.support.commands.via import Tokens
+from tests.support.servers.certificates import Certificate
 
 NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
 

@@ -12,7 +12,7 @@ import pytest
 from orchestrator_cli import __all__ as public_names
 from orchestrator_cli import open_bucket
 from orchestrator_cli.docgen.pages.python import python_example, render_python_page
-from tests.support.executions import read_record
+from tests.support.stored.executions import read_record
 
 ROOT = Path(__file__).parents[2]
 

@@ -21,7 +21,7 @@ from orchestrator_cli import (
     UsageError,
     open_bucket,
 )
-from tests.support import faults
+from tests.support.proxy import faults
 from tests.support.scene import Scene
 
 

@@ -19,10 +19,16 @@ from orchestrator_cli.core.live.state import LogPosition
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from tests.support.faults import DropAnswer, ResetBefore, TruncateAnswer, internal_error, slow_down
-from tests.support.live import Clock, LogWriter, inject_later_date
-from tests.support.proxy import Proxy
+from tests.support.proxy.faults import (
+    DropAnswer,
+    ResetBefore,
+    TruncateAnswer,
+    internal_error,
+    slow_down,
+)
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
+from tests.support.stored.live import Clock, LogWriter, inject_later_date
 
 LOG = "stdout.log"
 

@@ -19,7 +19,7 @@ from orchestrator_cli.core.live.state import (
     parse_state,
     read_state,
 )
-from tests.support.engine import open_store
+from tests.support.stored.engine import open_store
 
 ID = "01JABCDEFGHJKMNPQRSTVWXYZ0"
 STATE = LiveState(

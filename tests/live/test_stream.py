@@ -10,7 +10,7 @@ from orchestrator_cli.core.executions.keys import live_prefix
 from orchestrator_cli.core.live.stream import WaitingBytes
 from tests.live.writing import stored_log
 from tests.runner.test_run import wait_for
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.running import Processes, RunCommand
 from tests.support.scene import Scene
 
 

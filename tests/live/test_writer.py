@@ -20,8 +20,8 @@ from tests.live.writing import (
     stored_log,
     stored_state,
 )
-from tests.support import faults
-from tests.support.proxy import Proxy
+from tests.support.proxy import faults
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
 
 

@@ -19,8 +19,8 @@ from orchestrator_cli.core.live.segmented_log import FileSource, SegmentedLog
 from orchestrator_cli.core.live.state import LiveState, StoredState, parse_state
 from orchestrator_cli.core.live.store import LiveStore, S3LiveStore
 from orchestrator_cli.core.live.writer import LiveClock, LiveWriter
-from tests.support.engine import open_store
-from tests.support.objects import bucket_contents
+from tests.support.stored.engine import open_store
+from tests.support.stored.objects import bucket_contents
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.support.localstack import CannotStartError, LocalStack, start_localstack
-from tests.support.objects import make_client
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
+from tests.support.servers.localstack import CannotStartError, LocalStack, start_localstack
+from tests.support.stored.objects import make_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -9,7 +9,7 @@ import pytest
 import urllib3
 
 from tests.localstack.contents import PART, noise
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
 from tests.support.scene import Scene
 
 if TYPE_CHECKING:

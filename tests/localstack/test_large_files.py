@@ -22,11 +22,11 @@ from tests.localstack.contents import (
     parts_of,
     sha256_base64,
 )
-from tests.support.engine import answered
-from tests.support.faults import CorruptRequest, DropAnswer, Hold
-from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.commands.running import Processes
+from tests.support.proxy.faults import CorruptRequest, DropAnswer, Hold
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
+from tests.support.stored.engine import answered
 
 pytestmark = pytest.mark.localstack
 

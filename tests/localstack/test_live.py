@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from tests.live.writing import LoggedRun, s3_store, stored_log, stored_state
-from tests.support.faults import DropAnswer, slow_down
+from tests.support.proxy.faults import DropAnswer, slow_down
 from tests.support.scene import Scene
 
 pytestmark = pytest.mark.localstack

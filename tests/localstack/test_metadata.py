@@ -13,7 +13,7 @@ from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.record.repository import update_metadata
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from tests.localstack.contents import sha256_base64
-from tests.support.faults import CorruptRequest, DropAnswer
+from tests.support.proxy.faults import CorruptRequest, DropAnswer
 from tests.support.scene import Scene
 
 pytestmark = pytest.mark.localstack

@@ -15,7 +15,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.localstack.contents import noise, sha256_base64
-from tests.support.localstack import LocalStack
+from tests.support.servers.localstack import LocalStack
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -11,7 +11,7 @@ from urllib.parse import parse_qs, urlsplit
 import pytest
 import urllib3
 
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
 
 pytestmark = pytest.mark.localstack
 

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from tests.localstack.contents import PART, composite_base64, noise
-from tests.support.faults import Hold
-from tests.support.running import Processes, Result
+from tests.support.commands.running import Processes, Result
+from tests.support.proxy.faults import Hold
 from tests.support.scene import Scene
 
 pytestmark = pytest.mark.localstack

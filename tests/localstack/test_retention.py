@@ -5,8 +5,15 @@ from __future__ import annotations
 import pytest
 
 from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
-from tests.support.lifecycles import PUT, Altered, foreign_rule, put_rules, read_rules, rule_ids
 from tests.support.scene import Scene
+from tests.support.stored.lifecycles import (
+    PUT,
+    Altered,
+    foreign_rule,
+    put_rules,
+    read_rules,
+    rule_ids,
+)
 
 pytestmark = pytest.mark.localstack
 

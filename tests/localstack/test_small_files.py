@@ -9,8 +9,8 @@ import pytest
 
 from orchestrator_cli.core.executions.keys import metadata_key
 from tests.localstack.contents import noise, sha256_base64
-from tests.support.faults import CorruptRequest, DropAnswer
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
+from tests.support.proxy.faults import CorruptRequest, DropAnswer
 from tests.support.scene import Scene
 
 pytestmark = pytest.mark.localstack

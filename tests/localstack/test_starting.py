@@ -12,9 +12,9 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from tests.support import localstack
-from tests.support.localstack import CannotStartError, start_localstack
-from tests.support.running import PROJECT
+from tests.support.commands.running import PROJECT
+from tests.support.servers import localstack
+from tests.support.servers.localstack import CannotStartError, start_localstack
 
 pytest_plugins = ["pytester"]
 
@@ -23,7 +23,7 @@ _STARTER = """
 import sys
 import threading
 from pathlib import Path
-from tests.support.localstack import start_localstack
+from tests.support.servers.localstack import start_localstack
 
 def start():
     with start_localstack(Path(sys.argv[1])) as server:

@@ -7,8 +7,8 @@ import signal
 import pytest
 
 from tests.localstack.contents import PART, composite, composite_base64, noise, sha256_base64
-from tests.support.faults import CorruptRequest, Hold
-from tests.support.running import Processes
+from tests.support.commands.running import Processes
+from tests.support.proxy.faults import CorruptRequest, Hold
 from tests.support.scene import Scene
 
 pytestmark = pytest.mark.localstack

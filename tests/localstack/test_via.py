@@ -11,10 +11,10 @@ import urllib3
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA
 from orchestrator_cli.core.s3.part_plan import DOUBLING
 from tests.localstack.contents import PART, composite, noise, parts_of, sha256_base64
-from tests.support.faults import CorruptRequest
+from tests.support.commands.serving import Serve, Server
+from tests.support.commands.via import Via, via_environment
+from tests.support.proxy.faults import CorruptRequest
 from tests.support.scene import Scene
-from tests.support.serving import Serve, Server
-from tests.support.via import Via, via_environment
 
 pytestmark = pytest.mark.localstack
 

@@ -9,7 +9,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableErro
 from orchestrator_cli.core.metrics.delivery import DeliveryQueue, Exporter, PartialSuccess
 from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
 from orchestrator_cli.core.metrics.registry import RETRIES
-from tests.support.samples import parse_samples
+from tests.support.stored.samples import parse_samples
 
 SERIES = (RETRIES.name, ("upload", "unavailable"))
 

@@ -16,13 +16,13 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 
 from orchestrator_cli.core.base.errors import REASONS
 from orchestrator_cli.core.metrics.registry import DURATION, METRICS, SIZE, Kind
-from tests.support.certificates import make_certificate
-from tests.support.forkserver import ForkServer
-from tests.support.otlp import PROTOBUF, parse_export, rejecting
-from tests.support.receiving import Answer, Receiver, receiving
-from tests.support.running import NewUpload, Processes, RunCommand
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import NewUpload, Processes, RunCommand
+from tests.support.commands.secrets import check_no_secrets
 from tests.support.scene import Scene
-from tests.support.secrets import check_no_secrets
+from tests.support.servers.certificates import make_certificate
+from tests.support.servers.otlp import PROTOBUF, parse_export, rejecting
+from tests.support.servers.receiving import Answer, Receiver, receiving
 
 SECRET = "correct-horse-battery"
 CREATED = {"command": "upload", "outcome": "created"}

@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from orchestrator_cli.core.base.errors import REASONS
-from tests.support.forkserver import ForkServer
-from tests.support.receiving import Answer, Pushed, Receiver
-from tests.support.running import NewUpload, Processes, RunCommand, process_environment
-from tests.support.samples import parse_samples
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import NewUpload, Processes, RunCommand, process_environment
 from tests.support.scene import Scene
+from tests.support.servers.receiving import Answer, Pushed, Receiver
+from tests.support.stored.samples import parse_samples
 
 SECRET = "correct-horse-battery"
 

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 import pytest
 
-from tests.support.certificates import make_certificate
-from tests.support.receiving import Answer, Receiver, dripping, receiving
-from tests.support.running import NewUpload, Processes, RunCommand
+from tests.support.commands.running import NewUpload, Processes, RunCommand
+from tests.support.commands.secrets import check_no_secrets
 from tests.support.scene import Scene
-from tests.support.secrets import check_no_secrets
+from tests.support.servers.certificates import make_certificate
+from tests.support.servers.receiving import Answer, Receiver, dripping, receiving
 
 SECRET = "correct-horse-battery"
 

@@ -22,12 +22,12 @@ from orchestrator_cli.core.metrics.registry import FAILURES, METRICS, SIZE, Kind
 from orchestrator_cli.core.metrics.text_file import add_to_file
 from orchestrator_cli.core.metrics.totals import Totals, parse, render
 from tests.files.flipping import flipping
-from tests.support import faults
-from tests.support.engine import PART, content
-from tests.support.forkserver import ForkServer
-from tests.support.running import process_environment
-from tests.support.samples import Samples, parse_samples
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import process_environment
+from tests.support.proxy import faults
 from tests.support.scene import Scene
+from tests.support.stored.engine import PART, content
+from tests.support.stored.samples import Samples, parse_samples
 
 
 def samples(path: Path) -> Samples:

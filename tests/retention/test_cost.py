@@ -13,12 +13,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support.executions import make_id, put_keys
-from tests.support.faults import Answer
-from tests.support.objects import make_bucket, remove_bucket
-from tests.support.running import RunCommand, strip_ansi
+from tests.support.commands.running import RunCommand, strip_ansi
+from tests.support.commands.terminal import Terminal
+from tests.support.proxy.faults import Answer
 from tests.support.scene import Scene
-from tests.support.terminal import Terminal
+from tests.support.stored.executions import make_id, put_keys
+from tests.support.stored.objects import make_bucket, remove_bucket
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

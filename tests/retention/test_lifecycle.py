@@ -7,10 +7,18 @@ from typing import Any
 
 import pytest
 
-from tests.support.faults import Answer, Answered, Fault, Waiting
-from tests.support.lifecycles import GET, OWNED, PUT, foreign_rule, put_rules, read_rules, rule_ids
+from tests.support.commands.terminal import Terminal
+from tests.support.proxy.faults import Answer, Answered, Fault, Waiting
 from tests.support.scene import Scene
-from tests.support.terminal import Terminal
+from tests.support.stored.lifecycles import (
+    GET,
+    OWNED,
+    PUT,
+    foreign_rule,
+    put_rules,
+    read_rules,
+    rule_ids,
+)
 
 TAG = {"Key": "team", "Value": "bench"}
 CLEANING = {

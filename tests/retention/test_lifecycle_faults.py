@@ -10,7 +10,8 @@ import pytest
 from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
 from orchestrator_cli.core.retention.lifecycle.configuration import plan_changes
 from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, plan_rules
-from tests.support.faults import (
+from tests.support.commands.running import Processes
+from tests.support.proxy.faults import (
     Answer,
     Answered,
     DropAnswer,
@@ -20,7 +21,8 @@ from tests.support.faults import (
     access_denied,
     internal_error,
 )
-from tests.support.lifecycles import (
+from tests.support.scene import Scene
+from tests.support.stored.lifecycles import (
     GET,
     OWNED,
     PUT,
@@ -31,8 +33,6 @@ from tests.support.lifecycles import (
     read_rules,
     rule_ids,
 )
-from tests.support.running import Processes
-from tests.support.scene import Scene
 
 BEFORE = [foreign_rule("a"), foreign_rule("b", "other/", Expiration={"Days": 3650})]
 REFUSALS = [

@@ -10,8 +10,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.executions import make_id
-from tests.support.faults import (
+from tests.support.commands.running import RunCommand
+from tests.support.commands.terminal import Terminal
+from tests.support.proxy.faults import (
     Answer,
     Answered,
     Fault,
@@ -20,10 +21,9 @@ from tests.support.faults import (
     internal_error,
     slow_down,
 )
-from tests.support.lifecycles import put_rules
-from tests.support.running import RunCommand
 from tests.support.scene import Scene
-from tests.support.terminal import Terminal
+from tests.support.stored.executions import make_id
+from tests.support.stored.lifecycles import put_rules
 
 SIZE_BYTES = 1000
 ARCHIVED = {

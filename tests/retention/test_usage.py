@@ -15,7 +15,7 @@ from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
 from orchestrator_cli.core.retention.usage import list_usage, merge_same_execution
 from orchestrator_cli.core.s3.types import ObjectSummary
-from tests.support.executions import make_id
+from tests.support.stored.executions import make_id
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 TELLER = LifecycleForecaster(Retention(), START)

@@ -16,12 +16,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands_run import results, run_id, spools
-from tests.support.executions import make_id
-from tests.support.forkserver import ForkServer
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.commands_run import results, run_id, spools
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import Processes, RunCommand
+from tests.support.commands.terminal import Terminal
 from tests.support.scene import Scene
-from tests.support.terminal import Terminal
+from tests.support.stored.executions import make_id
 
 
 def wait_for(condition: Callable[[], object]) -> None:

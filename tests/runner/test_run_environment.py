@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from tests.runner.test_run import wait_for
-from tests.support.commands_run import printed_command, results, run_id
-from tests.support.forkserver import ForkServer
-from tests.support.limits import (
+from tests.support.commands.commands_run import printed_command, results, run_id
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.limits import (
     few_descriptors,
     few_processes,
     ignoring,
     needs_another_user,
     non_blocking,
 )
-from tests.support.running import Processes, Result, RunCommand
+from tests.support.commands.running import Processes, Result, RunCommand
 from tests.support.scene import Scene
 
 SCRIPT = ("sh", "-c", "echo out; exit 7")

@@ -15,10 +15,10 @@ from datetime import UTC, datetime
 import pytest
 
 from tests.runner.test_run import wait_for
-from tests.support import faults
-from tests.support.commands_run import printed_command, run_id, spools
-from tests.support.forkserver import ForkServer
-from tests.support.running import Processes
+from tests.support.commands.commands_run import printed_command, run_id, spools
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import Processes
+from tests.support.proxy import faults
 from tests.support.scene import Scene
 
 MIB = 1024 * 1024

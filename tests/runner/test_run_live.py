@@ -11,13 +11,13 @@ from pathlib import Path
 from orchestrator_cli.core.executions.keys import live_log_prefix, live_prefix, live_state_key
 from orchestrator_cli.core.live.state import LiveState, parse_state
 from tests.runner.test_run import wait_for
-from tests.support import faults
-from tests.support.commands_run import run_id, spools
-from tests.support.forkserver import ForkServer
-from tests.support.live import inject_later_date
-from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.commands.commands_run import run_id, spools
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import Processes
+from tests.support.proxy import faults
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
+from tests.support.stored.live import inject_later_date
 
 OUT, ERR = "stdout.log", "stderr.log"
 # Two lines at different times, so that there are two segments, and no newline at the end.

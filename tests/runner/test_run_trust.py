@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.commands_run import run_id, spools
-from tests.support.forkserver import ForkServer
-from tests.support.limits import needs_another_user
-from tests.support.running import Processes
+from tests.support.commands.commands_run import run_id, spools
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.limits import needs_another_user
+from tests.support.commands.running import Processes
 from tests.support.scene import Scene
 
 # --- what is printed and stored of secrets ---------------------------------------------------

@@ -22,7 +22,7 @@ from orchestrator_cli.core.http.transport import (
     TransportErrorKind,
 )
 from orchestrator_cli.core.s3.operations.request import Operation, S3Request, Sink, fetch
-from tests.support.canned import answer, canned
+from tests.support.servers.canned import answer, canned
 
 BUSY = answer("<Error><Code>InternalError</Code></Error>", 500)
 SLOW_DOWN = answer("<Error><Code>SlowDown</Code></Error>", 503, {"retry-after": "7"})

@@ -27,9 +27,9 @@ from orchestrator_cli.core.s3.connection.credentials import (
     static_credentials,
 )
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
-from tests.support.cloud_identity import pod_identity_agent, token_service
-from tests.support.scripted import Peer, scripted
-from tests.support.session_credentials import CredentialsEndpoint, run_credentials_endpoint
+from tests.support.proxy.session_credentials import CredentialsEndpoint, run_credentials_endpoint
+from tests.support.servers.cloud_identity import pod_identity_agent, token_service
+from tests.support.servers.scripted import Peer, scripted
 
 KEYS = {"AWS_ACCESS_KEY_ID": "AKID", "AWS_SECRET_ACCESS_KEY": "secret"}
 NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)

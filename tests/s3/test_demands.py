@@ -8,13 +8,13 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
-from tests.support.connection import Exchange
-from tests.support.engine import PART, content
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.running import Processes, RunCommand
+from tests.support.commands.serving import Serve
+from tests.support.commands.small_scale import PART_BYTES
+from tests.support.commands.via import Tokens, make_via
+from tests.support.proxy.connection import Exchange
 from tests.support.scene import Scene
-from tests.support.serving import Serve
-from tests.support.small_scale import PART_BYTES
-from tests.support.via import Tokens, make_via
+from tests.support.stored.engine import PART, content
 
 KEY = "arn:aws:kms:eu-central-1:123456789012:key/1234abcd-12ab-34cd-56ef-1234567890ab"
 OWNER = "123456789012"

@@ -24,7 +24,7 @@ from orchestrator_cli.core.s3.operations.multipart import complete_multipart_upl
 from orchestrator_cli.core.s3.operations.multipart_listing import list_multipart_uploads, list_parts
 from orchestrator_cli.core.s3.operations.put import ServerTraits
 from orchestrator_cli.core.s3.operations.request import Operation
-from tests.support.canned import answer, canned
+from tests.support.servers.canned import answer, canned
 
 PREFIX = "executions/01J00000000000000000000000/"
 CONTENT = {

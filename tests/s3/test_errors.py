@@ -45,10 +45,10 @@ from orchestrator_cli.core.s3.errors import (
     parse_error_body,
 )
 from orchestrator_cli.core.s3.permissions import action_of_operation, action_of_request
-from tests.support.certificates import Certificate
-from tests.support.faults import Answer, Answered, Fault, ResetBefore, Waiting
-from tests.support.proxy import Proxy, run_proxy
-from tests.support.scripted import Peer, scripted
+from tests.support.proxy.faults import Answer, Answered, Fault, ResetBefore, Waiting
+from tests.support.proxy.proxy import Proxy, run_proxy
+from tests.support.servers.certificates import Certificate
+from tests.support.servers.scripted import Peer, scripted
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

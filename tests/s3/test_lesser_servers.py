@@ -27,15 +27,15 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
-from tests.support import faults, quirks
-from tests.support.engine import EXECUTION_ID, content, key_of, open_store
-from tests.support.local_files import local_file
-from tests.support.operations import Request
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
+from tests.support.commands.small_scale import DOUBLING
+from tests.support.commands.small_scale import PART_BYTES as PART
+from tests.support.proxy import faults, quirks
+from tests.support.proxy.operations import Request
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
-from tests.support.small_scale import DOUBLING
-from tests.support.small_scale import PART_BYTES as PART
+from tests.support.stored.engine import EXECUTION_ID, content, key_of, open_store
+from tests.support.stored.local_files import local_file
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 

@@ -13,10 +13,10 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations import read as read_operations
 from orchestrator_cli.core.s3.operations.read import get_object_if_checksum_matches
 from orchestrator_cli.core.s3.types import PutOutcome
-from tests.support import faults
-from tests.support.engine import content, key_of, open_store
+from tests.support.proxy import faults
 from tests.support.scene import Scene
-from tests.support.scripted import Peer, scripted
+from tests.support.servers.scripted import Peer, scripted
+from tests.support.stored.engine import content, key_of, open_store
 
 KEY = key_of("a.txt")
 DATA = content(3000)

@@ -29,12 +29,12 @@ from orchestrator_cli.core.s3.operations.multipart import (
 )
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import PutOutcome
-from tests.support import faults
-from tests.support.engine import PATIENCE_SECONDS, content, key_of, open_store, set_patience
-from tests.support.faults import Fault
-from tests.support.proxy import Proxy
+from tests.support.proxy import faults
+from tests.support.proxy.faults import Fault
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
-from tests.support.scripted import Peer, scripted
+from tests.support.servers.scripted import Peer, scripted
+from tests.support.stored.engine import PATIENCE_SECONDS, content, key_of, open_store, set_patience
 
 KEY = key_of("a.txt")
 DATA = content(300_000)

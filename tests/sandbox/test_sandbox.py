@@ -13,9 +13,9 @@ import pytest
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.sandbox.sandbox import UNSET_VARIABLES, Sandbox
-from tests.support.endings import assert_server_ends, connect, read_exports
-from tests.support.running import COMMAND, Processes
-from tests.support.terminal import Terminal
+from tests.support.commands.endings import assert_server_ends, connect, read_exports
+from tests.support.commands.running import COMMAND, Processes
+from tests.support.commands.terminal import Terminal
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM, signal.SIGHUP]
 

@@ -11,8 +11,8 @@ import pytest
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.sandbox import sandbox as sandbox_module
 from orchestrator_cli.sandbox.sandbox import Sandbox, start_sandbox
-from tests.support.endings import assert_server_ends, connect
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.endings import assert_server_ends, connect
+from tests.support.commands.running import Processes, RunCommand
 
 # --- whatever kills the parent ---------------------------------------------------------------
 

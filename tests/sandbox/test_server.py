@@ -17,7 +17,7 @@ from botocore.exceptions import ClientError
 from orchestrator_cli.core.s3.operations.version_conflict import delete_object
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.sandbox.sandbox import Sandbox
-from tests.support.engine import open_store
+from tests.support.stored.engine import open_store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

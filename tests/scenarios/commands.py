@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator_cli.core.executions.keys import metadata_key
-from tests.support.connection import Exchange
-from tests.support.executions import make_id
-from tests.support.plain import plain_s3
-from tests.support.running import Argument, Result
+from tests.support.commands.running import Argument, Result
+from tests.support.commands.secrets import check_no_secrets
+from tests.support.commands.small_scale import DOUBLING, PART_BYTES
+from tests.support.proxy.connection import Exchange
 from tests.support.scene import Scene
-from tests.support.secrets import check_no_secrets
-from tests.support.small_scale import DOUBLING, PART_BYTES
+from tests.support.stored.executions import make_id
+from tests.support.stored.plain import plain_s3
 
 SMALL = b"a small log\n" * 100
 LARGE = bytes(range(256)) * (2 * PART_BYTES // 256) + b"the third part"

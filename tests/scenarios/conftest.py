@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING
 import pytest
 
 from tests.scenarios.commands import CommandScene
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
-from tests.support.small_scale import hurry
+from tests.support.commands.running import RunCommand
+from tests.support.commands.small_scale import hurry
+from tests.support.proxy.proxy import Proxy
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -21,17 +21,17 @@ from tests.scenarios.commands import (
     find_targets,
     key_pattern,
 )
-from tests.support import faults
-from tests.support.operations import Request
-from tests.support.rules import Rule
-from tests.support.running import Result
-from tests.support.scene import Scene
-from tests.support.secrets import check_no_secrets
-from tests.support.session_credentials import (
+from tests.support.commands.running import Result
+from tests.support.commands.secrets import check_no_secrets
+from tests.support.proxy import faults
+from tests.support.proxy.operations import Request
+from tests.support.proxy.rules import Rule
+from tests.support.proxy.session_credentials import (
     CredentialsEndpoint,
     OnlyCurrent,
     run_credentials_endpoint,
 )
+from tests.support.scene import Scene
 
 
 @pytest.fixture

@@ -24,15 +24,15 @@ from tests.scenarios.commands import (
     find_targets,
     key_pattern,
 )
-from tests.support import faults
-from tests.support.connection import Exchange
-from tests.support.faults import Fault
-from tests.support.forkserver import ForkServer
-from tests.support.operations import Request
-from tests.support.rules import Rule
-from tests.support.running import Result
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import Result
+from tests.support.proxy import faults
+from tests.support.proxy.connection import Exchange
+from tests.support.proxy.faults import Fault
+from tests.support.proxy.operations import Request
+from tests.support.proxy.rules import Rule
+from tests.support.proxy.verifying import VerifyDigests
 from tests.support.scene import Scene
-from tests.support.verifying import VerifyDigests
 
 Strikes = Callable[[Exchange], bool]
 

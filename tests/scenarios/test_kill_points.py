@@ -1,8 +1,8 @@
 """Killed at random moments and run again until done: the bucket equals the input, byte for byte.
 
-SIGKILL, SIGTERM and Ctrl-C strike when the proxy has seen the k-th event of the run; see
-`tests.support.killing`. A part that S3 has acknowledged is never sent again, so what is sent twice
-stays within the parts that were in flight. Replay or vary with KILL_SEED=<number>.
+SIGKILL, SIGTERM and Ctrl-C strike when the proxy has seen the k-th event of the run. A part that S3
+has acknowledged is never sent again, so what is sent twice stays within the parts that were in
+flight. Replay or vary with KILL_SEED=<number>.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import Any
 
 import pytest
 
-from tests.support.forkserver import ForkServer
-from tests.support.killing import Killer, KillPoint
-from tests.support.proxy import Proxy
-from tests.support.running import Argument, Result
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import Argument, Result
+from tests.support.commands.small_scale import PART_BYTES
+from tests.support.proxy.killing import Killer, KillPoint
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
-from tests.support.small_scale import PART_BYTES
 
 SEED = int(os.environ.get("KILL_SEED", "3"))
 KILLS_PER_BATCH = 15

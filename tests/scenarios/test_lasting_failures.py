@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from tests.support import faults
-from tests.support.bench_tree import BenchTree
-from tests.support.engine import impatient
-from tests.support.forkserver import ForkServer
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import RunCommand
 from tests.support.lasting_failures import PARTS, SMALL, Place, Stores, check_all, upload
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.proxy import faults
+from tests.support.proxy.proxy import Proxy
+from tests.support.stored.bench_tree import BenchTree
+from tests.support.stored.engine import impatient
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -5,8 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.runner.test_run import wait_for
-from tests.support.commands_run import spools
-from tests.support.running import Processes
+from tests.support.commands.commands_run import spools
+from tests.support.commands.running import Processes
 from tests.support.scene import Scene
 
 # It goes on once somebody has seen what it has printed so far.

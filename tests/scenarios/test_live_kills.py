@@ -19,11 +19,11 @@ import pytest
 from orchestrator_cli.core.executions.keys import live_log_prefix, live_state_key
 from orchestrator_cli.core.live.state import parse_state
 from tests.runner.test_run import wait_for
-from tests.support.commands_run import spools
-from tests.support.killing import Killer, KillPoint
-from tests.support.live import inject_later_date
-from tests.support.running import Processes
+from tests.support.commands.commands_run import spools
+from tests.support.commands.running import Processes
+from tests.support.proxy.killing import Killer, KillPoint
 from tests.support.scene import Scene
+from tests.support.stored.live import inject_later_date
 
 KILLS = int(os.environ.get("LIVE_KILLS", "4"))
 SEED = int(os.environ.get("LIVE_KILL_SEED", "18"))

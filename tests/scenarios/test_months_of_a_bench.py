@@ -18,12 +18,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.support import faults
-from tests.support.bench_tree import OLD_ID, OTHER_ID
-from tests.support.forkserver import ForkServer
-from tests.support.killing import Killer, KillPoint
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.small_scale import PART_BYTES
+from tests.support.proxy import faults
+from tests.support.proxy.killing import Killer, KillPoint
 from tests.support.scene import Scene
-from tests.support.small_scale import PART_BYTES
+from tests.support.stored.bench_tree import OLD_ID, OTHER_ID
 
 SEED = int(os.environ.get("KILL_SEED", "3"))
 KILLS_PER_BATCH = 12

@@ -18,10 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.scenarios.commands import CASES, LARGE, Case, CommandScene, check_success
-from tests.support import faults
-from tests.support.forkserver import ForkServer
-from tests.support.running import Processes, Result
-from tests.support.secrets import check_no_secrets
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import Processes, Result
+from tests.support.commands.secrets import check_no_secrets
+from tests.support.proxy import faults
 
 REQUEST_ID = "FAULT0000000001"
 

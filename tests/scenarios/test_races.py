@@ -22,13 +22,13 @@ from orchestrator_cli.core.executions.record.repository import update_metadata
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from tests.scenarios.commands import CASES, CommandScene, check_failure, check_success
-from tests.support import faults
-from tests.support.forkserver import ForkServer
-from tests.support.gathering import Act, Gather
-from tests.support.operations import Request
-from tests.support.running import Argument, Result
-from tests.support.secrets import check_no_secrets
-from tests.support.small_scale import PART_BYTES
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import Argument, Result
+from tests.support.commands.secrets import check_no_secrets
+from tests.support.commands.small_scale import PART_BYTES
+from tests.support.proxy import faults
+from tests.support.proxy.gathering import Act, Gather
+from tests.support.proxy.operations import Request
 
 WRITERS = 8
 SIZES = {"small": 1000, "one part": PART_BYTES, "large": 3 * PART_BYTES + 1}

@@ -13,14 +13,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support import faults
-from tests.support.bench_tree import BenchTree
-from tests.support.executions import read_record
-from tests.support.faults import Fault
-from tests.support.objects import bucket_contents, list_keys
-from tests.support.proxy import Proxy
-from tests.support.running import Result, RunCommand
-from tests.support.verifying import VerifyDigests
+from tests.support.commands.running import Result, RunCommand
+from tests.support.proxy import faults
+from tests.support.proxy.faults import Fault
+from tests.support.proxy.proxy import Proxy
+from tests.support.proxy.verifying import VerifyDigests
+from tests.support.stored.bench_tree import BenchTree
+from tests.support.stored.executions import read_record
+from tests.support.stored.objects import bucket_contents, list_keys
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -7,10 +7,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tests.support.executions import put_execution, put_file, put_finished_execution, read_record
-from tests.support.objects import bucket_contents, list_keys, unfinished_uploads
-from tests.support.proxy import Proxy
-from tests.support.running import RunCommand
+from tests.support.commands.running import RunCommand
+from tests.support.proxy.proxy import Proxy
+from tests.support.stored.executions import (
+    put_execution,
+    put_file,
+    put_finished_execution,
+    read_record,
+)
+from tests.support.stored.objects import bucket_contents, list_keys, unfinished_uploads
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -17,11 +17,11 @@ from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUp
 from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
 from orchestrator_cli.core.transfer.upload.on_record.session import DirectSession
 from orchestrator_cli.core.transfer.upload.plan import plan_upload
-from tests.support import faults
-from tests.support.engine import key_of, open_store
-from tests.support.forkserver import ForkServer
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.via import Via
+from tests.support.proxy import faults
 from tests.support.scene import Scene
-from tests.support.via import Via
+from tests.support.stored.engine import key_of, open_store
 
 NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
 

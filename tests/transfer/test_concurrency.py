@@ -23,12 +23,12 @@ from orchestrator_cli.core.transfer.upload.parts.multipart_upload import Multipa
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.core.transfer.upload.uploader import Uploader
-from tests.support import faults
-from tests.support.engine import content, key_of, open_store
-from tests.support.forkserver import ForkServer
-from tests.support.local_files import local_file
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.small_scale import PART_BYTES as PART
+from tests.support.proxy import faults
 from tests.support.scene import Scene
-from tests.support.small_scale import PART_BYTES as PART
+from tests.support.stored.engine import content, key_of, open_store
+from tests.support.stored.local_files import local_file
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 

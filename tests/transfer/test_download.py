@@ -29,8 +29,12 @@ from orchestrator_cli.core.transfer.download.downloader import (
 )
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from tests.files.flipping import exchange, flipping
-from tests.support import faults
-from tests.support.engine import (
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import NewUpload, Processes, Result, RunCommand
+from tests.support.proxy import faults
+from tests.support.proxy.faults import Fault
+from tests.support.scene import Scene
+from tests.support.stored.engine import (
     EXECUTION_ID,
     MIB,
     PART,
@@ -40,11 +44,7 @@ from tests.support.engine import (
     key_of,
     open_store,
 )
-from tests.support.executions import put_keys
-from tests.support.faults import Fault
-from tests.support.forkserver import ForkServer
-from tests.support.running import NewUpload, Processes, Result, RunCommand
-from tests.support.scene import Scene
+from tests.support.stored.executions import put_keys
 
 TEXT = "text/plain; charset=utf-8"
 DATA = content(200_000)

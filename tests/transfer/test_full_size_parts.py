@@ -7,9 +7,9 @@ import os
 import pytest
 
 from orchestrator_cli.core.transfer.upload.parts import multipart_upload
-from tests.support import faults
-from tests.support.engine import MIB, PART, content, key_of
+from tests.support.proxy import faults
 from tests.support.scene import Scene
+from tests.support.stored.engine import MIB, PART, content, key_of
 
 DATA = content(2 * PART + 7)
 

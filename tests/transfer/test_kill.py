@@ -14,15 +14,15 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.support import faults
-from tests.support.engine import PART as FULL_SIZE_PART
-from tests.support.engine import answered, content, key_of
-from tests.support.forkserver import Child, ForkServer
-from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.commands.forkserver import Child, ForkServer
+from tests.support.commands.running import Processes
+from tests.support.commands.small_scale import PART_BYTES as PART
+from tests.support.commands.terminal import Terminal
+from tests.support.proxy import faults
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
-from tests.support.small_scale import PART_BYTES as PART
-from tests.support.terminal import Terminal
+from tests.support.stored.engine import PART as FULL_SIZE_PART
+from tests.support.stored.engine import answered, content, key_of
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 

@@ -18,9 +18,9 @@ from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.look_ahead import LookAhead
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.core.transfer.upload.uploader import Uploader
-from tests.support import faults
-from tests.support.engine import MIB, key_of, open_store
+from tests.support.proxy import faults
 from tests.support.scene import Scene
+from tests.support.stored.engine import MIB, key_of, open_store
 
 FILES = [
     PlannedFile(name, name, key_of(name), 1, "text/plain")

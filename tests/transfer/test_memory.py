@@ -19,10 +19,10 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
-from tests.support.engine import MIB, PART, content, key_of, new_execution, open_store
-from tests.support.proxy import Proxy, run_proxy
-from tests.support.running import Argument, Processes, RunCommand
+from tests.support.commands.running import Argument, Processes, RunCommand
+from tests.support.proxy.proxy import Proxy, run_proxy
 from tests.support.scene import write_tree
+from tests.support.stored.engine import MIB, PART, content, key_of, new_execution, open_store
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

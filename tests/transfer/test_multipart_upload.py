@@ -19,12 +19,12 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts import multipart_upload as resume_module
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
-from tests.support import faults
-from tests.support.engine import content, impatient, key_of, open_store
-from tests.support.local_files import local_file
-from tests.support.proxy import Proxy
+from tests.support.commands.small_scale import PART_BYTES as PART
+from tests.support.proxy import faults
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
-from tests.support.small_scale import PART_BYTES as PART
+from tests.support.stored.engine import content, impatient, key_of, open_store
+from tests.support.stored.local_files import local_file
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 

@@ -13,7 +13,7 @@ from orchestrator_cli.core.s3.checksum import composite, md5, sha256
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, DOUBLING
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 from orchestrator_cli.core.transfer.download.range_reader import RANGE_BYTES, iter_object_verified
-from tests.support.engine import content
+from tests.support.stored.engine import content
 
 SMALL = content(1000)
 LARGE = content(BASE_PART_BYTES + RANGE_BYTES + 17)

@@ -23,15 +23,15 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts import stream_parts as pieces_module
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
-from tests.support import faults
-from tests.support.engine import content, impatient, key_of, open_store
-from tests.support.executions import make_id
-from tests.support.forkserver import ForkServer
-from tests.support.proxy import Proxy
-from tests.support.running import Processes
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import Processes
+from tests.support.commands.small_scale import DOUBLING
+from tests.support.commands.small_scale import PART_BYTES as PART
+from tests.support.proxy import faults
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
-from tests.support.small_scale import DOUBLING
-from tests.support.small_scale import PART_BYTES as PART
+from tests.support.stored.engine import content, impatient, key_of, open_store
+from tests.support.stored.executions import make_id
 
 pytestmark = pytest.mark.usefixtures("small_parts")
 

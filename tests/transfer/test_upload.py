@@ -15,14 +15,14 @@ from typing import Any
 
 import pytest
 
-from tests.support import faults
-from tests.support.engine import MIB, answered, content, impatient, key_of
-from tests.support.executions import make_id
-from tests.support.faults import Fault
-from tests.support.forkserver import ForkServer
-from tests.support.running import Processes, RunCommand
+from tests.support.commands.forkserver import ForkServer
+from tests.support.commands.running import Processes, RunCommand
+from tests.support.commands.small_scale import PART_BYTES as PART
+from tests.support.proxy import faults
+from tests.support.proxy.faults import Fault
 from tests.support.scene import Scene
-from tests.support.small_scale import PART_BYTES as PART
+from tests.support.stored.engine import MIB, answered, content, impatient, key_of
+from tests.support.stored.executions import make_id
 
 MakeTree = Callable[..., Path]
 FIELDS = {

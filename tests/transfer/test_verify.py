@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from tests.support.executions import make_id, put_metadata
-from tests.support.running import Result, RunCommand
+from tests.support.commands.running import Result, RunCommand
 from tests.support.scene import Scene
+from tests.support.stored.executions import make_id, put_metadata
 
 MakeTree = Callable[..., Path]
 

@@ -8,10 +8,10 @@ import re
 import threading
 from typing import TYPE_CHECKING, Any, cast
 
-from tests.support.faults import Answer, Fault, Waiting
+from tests.support.proxy.faults import Answer, Fault, Waiting
 
 if TYPE_CHECKING:
-    from tests.support.connection import Connection
+    from tests.support.proxy.connection import Connection
 
 _HEX = re.compile(r"[0-9a-f]{64}")
 

@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from tests.support.faults import Fault, Reset, Waiting
+from tests.support.proxy.faults import Fault, Reset, Waiting
 
 
 @dataclass(frozen=True)

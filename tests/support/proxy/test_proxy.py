@@ -12,10 +12,10 @@ import urllib3
 from botocore.exceptions import ClientError
 from urllib3.exceptions import HTTPError, ProtocolError, ReadTimeoutError
 
-from tests.support import faults
-from tests.support.objects import make_client
-from tests.support.proxy import Proxy
+from tests.support.proxy import faults
+from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
+from tests.support.stored.objects import make_client
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

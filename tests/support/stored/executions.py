@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from tests.support.plain import plain_s3
+from tests.support.stored.plain import plain_s3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

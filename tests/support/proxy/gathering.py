@@ -6,9 +6,9 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from tests.support.connection import Connection
-from tests.support.faults import Fault, Reset, Waiting
-from tests.support.operations import Request
+from tests.support.proxy.connection import Connection
+from tests.support.proxy.faults import Fault, Reset, Waiting
+from tests.support.proxy.operations import Request
 
 
 @dataclass

@@ -16,8 +16,8 @@ from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
-from tests.support.connection import Exchange
-from tests.support.faults import Fault
+from tests.support.proxy.connection import Exchange
+from tests.support.proxy.faults import Fault
 
 MIB = 1024 * 1024
 PART = BASE_PART_BYTES

@@ -13,10 +13,10 @@ from http.server import ThreadingHTTPServer
 from typing import Any
 from urllib.parse import urlsplit
 
-from tests.support.connection import Connection, Exchange
-from tests.support.faults import Fault
-from tests.support.operations import Request
-from tests.support.rules import Rule
+from tests.support.proxy.connection import Connection, Exchange
+from tests.support.proxy.faults import Fault
+from tests.support.proxy.operations import Request
+from tests.support.proxy.rules import Rule
 
 
 class Proxy:

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, cast
 
-from tests.support.faults import Answered, Fault, Reset
-from tests.support.operations import Request, parse_request
+from tests.support.proxy.faults import Answered, Fault, Reset
+from tests.support.proxy.operations import Request, parse_request
 
 if TYPE_CHECKING:
-    from tests.support.proxy import Listener
+    from tests.support.proxy.proxy import Listener
 
 _PIECE_BYTES = 256 * 1024
 _KEPT_BODY_BYTES = 64 * 1024

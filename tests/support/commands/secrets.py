@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 
-from tests.support.running import Result
+from tests.support.commands.running import Result
 
 _SIGNED = re.compile(r"X-Amz-(Signature|Credential|Security-Token)|Signature=", re.IGNORECASE)
 _SECRET_VARIABLES = ("AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")

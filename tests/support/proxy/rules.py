@@ -6,8 +6,8 @@ import random
 import re
 from dataclasses import dataclass
 
-from tests.support.faults import Fault
-from tests.support.operations import Request
+from tests.support.proxy.faults import Fault
+from tests.support.proxy.operations import Request
 
 
 @dataclass

@@ -17,9 +17,9 @@ from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, cast
 
-from tests.support.faults import Fault, expired_token
-from tests.support.operations import Request
-from tests.support.rules import Rule
+from tests.support.proxy.faults import Fault, expired_token
+from tests.support.proxy.operations import Request
+from tests.support.proxy.rules import Rule
 
 _PATH = "/v2/credentials/task"
 _AUTHORIZATION = "Bearer of-the-container-agent"

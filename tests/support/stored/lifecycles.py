@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from tests.support.faults import Fault, Waiting
+from tests.support.proxy.faults import Fault, Waiting
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

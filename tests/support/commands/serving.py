@@ -14,8 +14,8 @@ from typing import IO, Any
 
 import urllib3
 
-from tests.support.forkserver import Child, ForkServer
-from tests.support.running import Environment
+from tests.support.commands.forkserver import Child, ForkServer
+from tests.support.commands.running import Environment
 
 WAIT = 60.0
 

@@ -29,7 +29,13 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
-from tests.support.running import Argument, Environment, Result, process_environment, run_inside
+from tests.support.commands.running import (
+    Argument,
+    Environment,
+    Result,
+    process_environment,
+    run_inside,
+)
 
 # No process ends with this code.
 _STILL_RUNNING = 1 << 16
@@ -248,7 +254,7 @@ def _text(descriptor: int, mode: str, **options: Any) -> io.TextIOWrapper:
 
 
 def _import_everything(small_scale: bool, packages: list[str]) -> None:
-    from tests.support.small_scale import hurry, share_client_data, shrink
+    from tests.support.commands.small_scale import hurry, share_client_data, shrink
 
     if small_scale:
         shrink()

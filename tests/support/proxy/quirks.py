@@ -14,12 +14,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, cast
 
-from tests.support.faults import Answered, Fault, Waiting
-from tests.support.operations import Request
-from tests.support.proxy import Proxy
+from tests.support.proxy.faults import Answered, Fault, Waiting
+from tests.support.proxy.operations import Request
+from tests.support.proxy.proxy import Proxy
 
 if TYPE_CHECKING:
-    from tests.support.connection import Connection
+    from tests.support.proxy.connection import Connection
 
 _WHOLE_MULTIPART_ETAG = re.compile(r'"[0-9a-f]{32}-\d+"')
 _PRECONDITION_FAILED = (

@@ -1,4 +1,4 @@
-"""The process behind `tests.support.localstack`: LocalStack's S3 on 127.0.0.1 and nowhere else.
+"""The process behind `localstack.py`: LocalStack's S3 on 127.0.0.1 and nowhere else.
 
 It is run by its path with the interpreter of LocalStack's own environment. Standard input is the
 lifeline: when that ends, so does the server with all its children, whatever killed the parent.

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import IO, cast
 
 from orchestrator_cli.sandbox.sandbox import Sandbox
-from tests.support.running import PROJECT
+from tests.support.commands.running import PROJECT
 
 PYTHON = PROJECT / ".venv-localstack" / "bin" / "python"
 _SERVER = Path(__file__).with_name("localstack_server.py")

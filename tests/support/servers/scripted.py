@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
-from tests.support.certificates import Certificate
+from tests.support.servers.certificates import Certificate
 
 # Nothing under test takes as long.
 _PATIENCE_SECONDS = 30

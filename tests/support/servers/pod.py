@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from tests.support.running import process_environment
+from tests.support.commands.running import process_environment
 
 _PROGRAMS = str(Path(sys.executable).parent)
 _SECONDS = 60

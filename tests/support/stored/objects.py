@@ -5,7 +5,7 @@ from __future__ import annotations
 import uuid
 from typing import TYPE_CHECKING
 
-from tests.support.plain import plain_s3
+from tests.support.stored.plain import plain_s3
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

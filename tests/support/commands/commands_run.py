@@ -8,7 +8,7 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from tests.support.running import Result
+from tests.support.commands.running import Result
 
 
 def run_id(result: Result | bytes) -> str:

@@ -11,10 +11,10 @@ from email.utils import format_datetime, parsedate_to_datetime
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.executions.keys import live_segment_key, live_state_key
-from tests.support.connection import Connection
-from tests.support.operations import Request
-from tests.support.proxy import Proxy
-from tests.support.quirks import Quirk, Reply, Server
+from tests.support.proxy.connection import Connection
+from tests.support.proxy.operations import Request
+from tests.support.proxy.proxy import Proxy
+from tests.support.proxy.quirks import Quirk, Reply, Server
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -14,7 +14,7 @@ import termios
 import time
 from collections.abc import Iterator, Sequence
 
-from tests.support.running import COMMAND, Argument, Environment, process_environment
+from tests.support.commands.running import COMMAND, Argument, Environment, process_environment
 
 # The new session's first process takes the terminal as its own, and so Ctrl-C becomes SIGINT.
 _LAUNCHER = """

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.support.running import COMMAND
+from tests.support.commands.running import COMMAND
 
 _LAUNCHER = """
 import fcntl, os, resource, signal, sys

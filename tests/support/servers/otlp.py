@@ -10,7 +10,7 @@ from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceResponse,
 )
 
-from tests.support.receiving import Answer, Pushed
+from tests.support.servers.receiving import Answer, Pushed
 
 PROTOBUF = "application/x-protobuf"
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.support.serving import Serve, Server
+from tests.support.commands.serving import Serve, Server
 
 # Of a running test; the machine has none of them.
 _OF_AWS = ("AWS_", "ORCHESTRATOR_BUCKET")

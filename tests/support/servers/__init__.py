@@ -1,0 +1,1 @@
+"""What stands around the command beside S3: servers, machines and tools that it meets."""

@@ -1,0 +1,1 @@
+"""What buckets and disks hold: made and looked at without the code under test."""

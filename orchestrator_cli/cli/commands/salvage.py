@@ -57,7 +57,7 @@ def salvage(app: App, execution_id: str, older_than: timedelta, yes: bool, as_js
     its failures say at which byte a log ends. It is refused as long as the writer may come back:
     `orchestrator run --resume` on its host stores all of the log. Once salvaged, a log is never
     replaced: what its host has beyond that stays there, and --resume says where. S3's clock tells
-    how long the writer has been gone. Repeating the command is safe.
+    how long the writer has been silent. Repeating the command is safe.
     """
     from orchestrator_cli.core.live.reading import salvage as live_salvage
 

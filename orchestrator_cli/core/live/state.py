@@ -22,7 +22,7 @@ MAX_STATE_BYTES = 256 * 1024
 HEARTBEAT_SECONDS = 35.0
 # Two heartbeats that did not come.
 SILENT_AFTER_SECONDS = 90.0
-GONE_AFTER_SECONDS = 300.0
+LOST_AFTER_SECONDS = 300.0
 _WRITER = re.compile(r"[0-9a-f]{32}")
 _MAX_TEXT_CHARACTERS = 1024
 _MAX_INTERVAL_SECONDS = 10**6
@@ -36,9 +36,9 @@ class Liveness(StrEnum):
     LOST = "lost"
 
 
-def liveness_after(age_seconds: float, gone_after_seconds: float = GONE_AFTER_SECONDS) -> Liveness:
+def liveness_after(age_seconds: float, lost_after_seconds: float = LOST_AFTER_SECONDS) -> Liveness:
     """Return what the age of a heartbeat tells, by S3's clock, of a log that has not ended."""
-    if age_seconds > gone_after_seconds:
+    if age_seconds > lost_after_seconds:
         return Liveness.LOST
     return Liveness.SILENT if age_seconds > SILENT_AFTER_SECONDS else Liveness.ALIVE
 

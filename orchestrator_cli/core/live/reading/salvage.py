@@ -83,7 +83,7 @@ def salvage(
         raise ConflictError(
             f"the writer of {execution_id} was there {age.total_seconds():,.0f} s ago; "
             "nothing was changed",
-            hint="--older-than says how long it has to be gone",
+            hint="--older-than says how long it must have been silent",
         )
     logs = [_salvage_log(store, engine, execution_id, log) for log in names]
     is_running = metadata.status is Status.RUNNING

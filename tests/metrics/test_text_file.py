@@ -191,7 +191,7 @@ def test_a_foreign_file_is_left_and_told(scene: Scene, file: Path, damaged: byte
     source = scene.directory / "a.txt"
     source.write_text("one")
     result = scene.cli("upload", scene.new_execution(), source, "--metrics-file", file).ok()
-    assert f"warning: metrics: {file} holds what this tool did not write" in result.err
+    assert f"warning: metrics: {file} holds what orchestrator did not write" in result.err
     assert file.read_bytes() == damaged
 
 

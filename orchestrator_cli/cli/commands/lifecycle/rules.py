@@ -57,9 +57,9 @@ APPLY_EXIT_MEANINGS = {
 def apply(app: App, /, check: bool, strict: bool, yes: bool, as_json: bool, **policy: Any) -> None:
     """Set the bucket's rules.
 
-    Only this tool's own rules, whose IDs begin with orchestrator-, are changed; rules of others
-    stay. Repeating it changes nothing. The rules are read back: where the server has stored
-    anything other than what it was sent, the previous rules are put back and the command fails (6).
+    Only rules whose IDs begin with orchestrator- are changed; rules of others stay. Repeating it
+    changes nothing. The rules are read back: where the server has stored anything other than what
+    it was sent, the previous rules are put back and the command fails (6).
 
     Some servers other than AWS drop the size filter, and would then archive metadata.json, which
     every command reads. The rules are set there too, but apply and --check exit 3. With --strict,

@@ -200,7 +200,7 @@ def run(app: App, options: RunOptions) -> None:
     tokens known by their form, such as ghp_ and JWTs. --no-store-command stores no argument at all.
 
     What CMD prints is stored as it is. Standard output and standard error are copied separately, so
-    their lines may be interleaved differently than without this tool; `sh -c 'CMD 2>&1'` keeps the
+    their lines may be interleaved differently than without `run`; `sh -c 'CMD 2>&1'` keeps the
     order, in one log.
     """
     app.says_waiting = False

@@ -22,7 +22,7 @@ POLICY_CODES = frozenset({"AccessDenied", "AllAccessDisabled", "403", ""})
 class Verdict(StrEnum):
     """The verdict of a probe.
 
-    `ok`: the promise holds. `degraded`: the server gives less, and the tool has a way round it.
+    `ok`: the promise holds. `degraded`: the server gives less, and there is a way round it.
     `denied`: a permission is missing. `does-not-work`: the server failed, and there is no way
     round it. `info` is a setting that no promise depends on, `skipped` could not be tried.
     """

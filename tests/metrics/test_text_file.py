@@ -18,7 +18,7 @@ import pytest
 
 from orchestrator_cli.core.base.errors import EXIT_CODES, REASONS, OrchestratorError
 from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
-from orchestrator_cli.core.metrics.registry import FAILURES, METRICS, SIZE, Kind
+from orchestrator_cli.core.metrics.registry import FAILURES, METRICS, SIZE, MetricKind
 from orchestrator_cli.core.metrics.text_file import add_to_file
 from orchestrator_cli.core.metrics.totals import Totals, parse, render
 from tests.files.flipping import flipping
@@ -341,7 +341,7 @@ def test_what_is_written_is_read_back() -> None:
 def test_names_and_reasons_are_closed() -> None:
     assert len(set(REASONS.values())) == len(EXIT_CODES) - 1
     for metric in METRICS:
-        assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+        assert metric.name.endswith("_total") == (metric.kind is MetricKind.COUNTER)
         assert list(metric.buckets) == sorted(metric.buckets)
         assert not set(metric.labels) - {"command", "outcome", "reason"}
 

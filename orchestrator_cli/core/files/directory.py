@@ -28,7 +28,7 @@ _NO_SURPRISE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 Check = Callable[[os.stat_result, str], None]
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """The kind of a directory's entry."""
 
     FILE = "file"
@@ -41,13 +41,13 @@ class Found(NamedTuple):
     """An entry of a directory, with its kind when it was found."""
 
     name: str
-    kind: Kind
+    kind: FileKind
 
     @property
     def key_order(self) -> bytes:
         """The sort key in S3's order: the keys below a directory go on with a slash."""
         name = os.fsencode(self.name)
-        return name + b"/" if self.kind is Kind.DIRECTORY else name
+        return name + b"/" if self.kind is FileKind.DIRECTORY else name
 
 
 class Directory:
@@ -203,12 +203,12 @@ class Directory:
         self.close()
 
 
-def _kind(entry: os.DirEntry[str]) -> Kind:
+def _kind(entry: os.DirEntry[str]) -> FileKind:
     if entry.is_symlink():
-        return Kind.LINK
+        return FileKind.LINK
     if entry.is_dir(follow_symlinks=False):
-        return Kind.DIRECTORY
-    return Kind.FILE if entry.is_file(follow_symlinks=False) else Kind.SPECIAL
+        return FileKind.DIRECTORY
+    return FileKind.FILE if entry.is_file(follow_symlinks=False) else FileKind.SPECIAL
 
 
 def _checked(descriptor: int, mode: str, name: str, check: Check) -> io.FileIO:

@@ -24,7 +24,7 @@ from orchestrator_cli.core.s3 import compare
 from orchestrator_cli.core.s3 import part_plan as parts
 from orchestrator_cli.core.s3.operations.put import MD5_PAYS_BYTES
 from orchestrator_cli.docgen.manpages import LAYOUT_PAGE
-from orchestrator_cli.docgen.pages.template import render_page
+from orchestrator_cli.docgen.pages.template import render_manpage
 
 _ARTIFACT_STATUS = {
     ArtifactStatus.PENDING: "more may come: the execution is not finished, an upload to it has "
@@ -109,7 +109,7 @@ def render_layout_page(version: str) -> str:
     _check_fields(METADATA_FIELDS, ExecutionMetadata)
     _check_fields(ARTIFACT_FIELDS, Artifact)
     _check_fields(RUN_FIELDS, RunDetails)
-    return render_page(LAYOUT_PAGE, "layout.md", _values(), version)
+    return render_manpage(LAYOUT_PAGE, "layout.md", _values(), version)
 
 
 def _check_fields(

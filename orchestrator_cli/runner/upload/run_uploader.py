@@ -53,7 +53,7 @@ class RunUploader:
     def resume(self, end: RunEnd) -> RunOutcome:
         """Store the spool that an earlier process has left, in place of `begin` and `finish`."""
         try:
-            self._live.restore_spool()
+            self._live.recover_spool()
         except (OrchestratorError, OSError) as error:
             return RunOutcome.of_error(error)
         self._live.start(resumed=True)

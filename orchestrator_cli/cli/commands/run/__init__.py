@@ -205,10 +205,16 @@ def run(app: App, options: RunOptions) -> None:
     """
     app.says_waiting = False
     options.check()
-    if options.resume is not None:
-        _ = app.connections.bucket
-        resume_run(app, options.resume)
+    if options.resume is None:
+        _run_command(app, options)
         return
+    # A missing bucket is told before the spool is looked at.
+    _ = app.connections.bucket
+    resume_run(app, options.resume)
+
+
+def _run_command(app: App, options: RunOptions) -> None:
+    """Run the command as a new execution, and end with its exit code."""
     from orchestrator_cli.core.executions.record.metadata import build_metadata
     from orchestrator_cli.runner.output_copier import open_missing_streams
     from orchestrator_cli.runner.run_record import to_milliseconds

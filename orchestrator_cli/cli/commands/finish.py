@@ -88,8 +88,8 @@ def finish(app: App, options: FinishOptions) -> None:
     extend the manifest.
 
     With --offline, S3 is not asked. The result and the names and sizes of all files in raw/ go into
-    the execution's execution.json below ROOT; `sync-efs` records the result, and stays with
-    artifact_error where one of these files is missing by then.
+    the execution's execution.json below ROOT; `sync-efs` records the result, and artifact_error
+    where one of these files is missing by then.
     """
     if options.offline:
         _finish_offline(app, options)

@@ -28,7 +28,7 @@ _PARTS_AT_ONCE = 8
     examples=(
         Example("keep what an evicted pod has left", "orchestrator salvage $ID"),
         Example(
-            "the bench will not come back, everybody knows",
+            "where it is certain that the bench will not come back",
             "orchestrator salvage $ID --older-than 5m",
         ),
     ),

@@ -35,7 +35,7 @@ def _strict_option(function: F) -> F:
 APPLY_EXIT_MEANINGS = {
     4: "no such bucket",
     3: "--check: something would change; or the server drops the size filter",
-    6: "the rules changed meanwhile, or the server stored others than it was sent",
+    6: "the rules changed meanwhile, or the server stored other rules than it was sent",
 }
 
 

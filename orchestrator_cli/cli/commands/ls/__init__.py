@@ -80,7 +80,7 @@ def ls(app: App, options: LsOptions) -> None:
     between, and no header.
 
     An execution that is running, and whose writer has shown no sign of life for five minutes, is
-    lost. Nothing stores that: a run that is resumed is running again, and `orchestrator salvage`
+    lost. That is never stored: a run that is resumed is running again, and `orchestrator salvage`
     finishes one that is not.
 
     Times without a zone are local on a terminal, in what is typed and in what is shown; where

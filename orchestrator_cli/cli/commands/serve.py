@@ -226,7 +226,7 @@ def _serve(app: App, options: ServeOptions) -> None:
     finally:
         services.close()
     if services.busy:
-        # The storage hangs. Python would wait for its answers, which nobody needs any more.
+        # The storage hangs. Python would wait for its responses, which nobody needs any more.
         sys.stderr.flush()
         os._exit(0)
 

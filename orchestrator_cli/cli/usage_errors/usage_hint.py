@@ -166,7 +166,7 @@ def _with_known_value(param: click.Parameter | None, arguments: Sequence[str]) -
 
 
 def _with_values(words: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield each word as an option, the sign in it, and the value in it or behind it."""
+    """Yield each word as an option, the sign in it, and the value in it or after it."""
     for word, after in zip(words, [*words[1:], ""], strict=True):
         name, sign, value = word.partition("=")
         yield name, sign, value if sign else after

@@ -37,7 +37,7 @@ _LABEL = "label."
 def resolve_selector(store: ArtifactStore, text: str, now: datetime) -> str:
     """Return the id that a selector stands for.
 
-    That is an id or a unique start of one, with or without `/` behind it, the URL of the execution
+    That is an id or a unique start of one, with or without `/` after it, the URL of the execution
     or of anything in it, `@latest`, or `@latest:suite=smoke,result=fail`. Raises NotFoundError and
     UsageError.
     """

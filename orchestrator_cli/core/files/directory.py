@@ -127,15 +127,15 @@ class Directory:
     ) -> io.FileIO:
         """Open a file for reading and writing, or make it where there is none.
 
-        One that is there must be ours and have no other name, for it may have been planted; or
-        whatever another `check` of it says.
+        One that is there must be ours and have no other name, for it may have been planted; unless
+        another `check` of it is given.
         """
         flags = os.O_RDWR | os.O_CREAT | _NO_SURPRISE
         descriptor = self._open(name, flags, mode, "a regular file")
         return _checked(descriptor, "r+b", name, check)
 
     def create_file(self, name: str, mode: int = 0o666) -> io.FileIO:
-        """Make a file, for reading and writing. Raises FileExistsError where there is anything."""
+        """Make a file, for reading and writing. Raises FileExistsError where the name is taken."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_SURPRISE
         return io.FileIO(self._open(name, flags, mode, "a regular file"), "r+b")
 

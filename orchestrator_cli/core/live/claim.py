@@ -95,7 +95,10 @@ class LiveClaim:
         raise LiveConflictError("the heartbeat changes all the time", retryable=True)
 
     def _find_own(self, state: LiveState) -> StoredState | None:
-        """Return our own heartbeat, whose answer was lost. Raises LiveConflictError for another."""
+        """Return our own heartbeat, whose response was lost.
+
+        Raises LiveConflictError for another.
+        """
         found = self._store.read_state()
         if found is not None and (found.state.writer, found.state.epoch) != (
             state.writer,

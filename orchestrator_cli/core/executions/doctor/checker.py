@@ -15,7 +15,7 @@ from orchestrator_cli.core.base.errors import AccessError, OrchestratorError
 from orchestrator_cli.core.executions.doctor.scratch import Scratch
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
-# The answer to HEAD has no body, and so no code but its status.
+# The response to HEAD has no body, and so no code but its status.
 POLICY_CODES = frozenset({"AccessDenied", "AllAccessDisabled", "403", ""})
 
 
@@ -50,7 +50,7 @@ class Check:
 
     `actions` are the IAM actions that are missing, with the part of the bucket that they are
     missing for in `resource`; both are empty unless the probe was denied by a policy. `hint` is
-    what the error of a failed probe says to do next. `failed` says that it came to no answer.
+    what the error of a failed probe says to do next. `failed` says that it came to no verdict.
     """
 
     name: str

@@ -108,9 +108,9 @@ def list_execution_ids(
 ) -> Iterator[str]:
     """Yield the ids of a time window in time order, by a listing that starts and stops there.
 
-    `after` is an id to go on behind; without `until` the window ends with the last execution.
-    About a request per thousand executions of the window, whatever was there before or comes
-    after; those of a long one are sent several at once.
+    the listing begins after the id `after`; without `until` the window ends with the last
+    execution. About a request per thousand executions of the window, whatever was there before or
+    comes after; those of a long one are sent several at once.
     """
     # Most commands are told which execution is meant.
     from orchestrator_cli.core.executions.listings.partitioned import (

@@ -1,4 +1,4 @@
-"""Follow a log while it is written: its segments, then what the final object has behind them."""
+"""Follow a log while it is written: its segments, then what the final object has beyond them."""
 
 from __future__ import annotations
 
@@ -134,7 +134,7 @@ class LogFollower:
         return is_quiet and now - self._looked_at >= min(_LOOK_SECONDS, soon)
 
     def _pass_on_rest(self, head: ObjectMetadata) -> Iterator[LiveChunk]:
-        """Yield what the final object has behind the segments, and compare it with all that passed.
+        """Yield what the final object has beyond the segments, and compare it with all that passed.
 
         The writer stores it once the log has ended, or where the segments were given up.
         """

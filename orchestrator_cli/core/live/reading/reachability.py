@@ -24,7 +24,7 @@ class Reachability:
         return self._clock() - self._reached_at
 
     def note_reached(self) -> bool:
-        """Note an answer; return True where it is the first one after none came."""
+        """Note a response; return True where it is the first one after none came."""
         self._reached_at = self._clock()
         is_back, self._is_away = self._is_away, False
         if is_back:

@@ -134,7 +134,7 @@ def _salvage_log(
 def _store(
     store: ArtifactStore, engine: TransferEngine, key: str, reader: LiveReader
 ) -> tuple[PutOutcome, bool]:
-    """Store a log create-only; return whether one that is there goes on behind the segments.
+    """Store a log create-only; return whether one that is there goes on beyond the segments.
 
     Its writer has stored that one, and so the whole log.
     """

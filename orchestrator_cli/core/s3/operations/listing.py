@@ -89,7 +89,7 @@ class ListingProgress:
         self._empty_pages = 0
 
     def check(self, names: list[str]) -> None:
-        """Take the names of the next page: one of them lies behind all that came before."""
+        """Take the names of the next page: one of them comes after all of the pages before."""
         self._empty_pages = 0 if names else self._empty_pages + 1
         last_name = max(names, default="")
         stands_still = bool(names) and last_name <= self._last_name

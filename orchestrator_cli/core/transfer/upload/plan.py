@@ -228,7 +228,7 @@ class TreePlan:
             return "the link leads nowhere"
         if leads is Leads.OUTSIDE:
             return f"the link leaves {printable(self.root)}"
-        # What is behind it is uploaded from its real place; following could never end.
+        # What it leads to is uploaded from its real place; following could never end.
         return "a link to a directory or special file"
 
 

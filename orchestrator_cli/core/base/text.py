@@ -6,7 +6,7 @@ import re
 
 # Bidirectional overrides and isolates can make a name read as another one.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-# A signed query string; elements of S3's error responses; headers as a proxy may show them; user and
+# A signed query string; elements of S3's error responses; headers as proxies show them; user and
 # password of a URL.
 _SECRETS = (
     r"(?i)(?P<keep>)[?&][^\s\"'<>?]*X-Amz-[^\s\"'<>]*",

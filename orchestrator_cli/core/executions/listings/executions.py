@@ -108,7 +108,7 @@ def list_execution_ids(
 ) -> Iterator[str]:
     """Yield the ids of a time window in time order, by a listing that starts and stops there.
 
-    the listing begins after the id `after`; without `until` the window ends with the last
+    The listing begins after the id `after`; without `until` the window ends with the last
     execution. About a request per thousand executions of the window, whatever was there before or
     comes after; those of a long one are sent several at once.
     """

@@ -46,7 +46,7 @@ class SyncState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncEvent:
-    """One file of a pass; what S3 held before and keeps its local copy makes none.
+    """One file of a pass; one that S3 held before, and whose local copy stays, makes none.
 
     `path` is relative to the execution, None for what has no place in it.
     """

@@ -140,7 +140,7 @@ def _as_running(current: SyncPass) -> ExecutionMetadata:
 
 
 def _resolved(current: SyncPass, metadata: ExecutionMetadata, has_seen_all: bool) -> set[str]:
-    """Return the paths of recorded failures that are none any more."""
+    """Return the paths of recorded failures that are no failures any more."""
     execution = current.execution
     failing = {failure.path for failure in metadata.failures}
     # That S3 holds something under a name is not enough: the file may be in conflict with it.

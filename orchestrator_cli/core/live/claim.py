@@ -22,7 +22,7 @@ class LiveConflictError(ConflictError):
 class LiveClaim:
     """The right of one writer to the live logs of an execution, and its heartbeat.
 
-    Who takes over from another one, or begins again, compares what is stored with its own bytes
+    Whoever takes over from another one, or begins again, compares what is stored with its own bytes
     before it stores more: see `settle`.
     """
 

@@ -81,7 +81,7 @@ class OtlpReceiver:
         self._send(self._whole_process.collect())
 
     def _export_delta(self, snapshot: MetricsSnapshot) -> None:
-        # Instruments of its own: what a long command counts would reach back to its begin, and so
+        # Instruments of its own: what a long command counts would reach back to its start, and so
         # before what a shorter one has sent meanwhile. Collectors drop what is older.
         instruments = _Instruments(self._host, AggregationTemporality.DELTA)
         instruments.record(snapshot)

@@ -77,7 +77,7 @@ def not_an_id(text: str) -> UsageError:
 
 
 def what_an_id_can_be(text: str) -> str:
-    """Return the hint for what is none: it may be the name of a suite."""
+    """Return the hint for what is no id: it may be the name of a suite."""
     hint = "give a ULID, the start of one, or @latest"
     if re.fullmatch(r"[A-Za-z][\w.-]*", text, re.ASCII):
         hint += f"; for a suite's newest, @latest:suite={text}"
@@ -85,7 +85,7 @@ def what_an_id_can_be(text: str) -> str:
 
 
 def no_such_prefix(store: ObjectReader, prefix: str) -> NotFoundError:
-    """Return the error for the start of no execution's id."""
+    """Return the error for a prefix that no execution's id has."""
     return NotFoundError(
         f"no execution id starts with {prefix} in {store.location}", hint=LISTS_EXECUTIONS
     )

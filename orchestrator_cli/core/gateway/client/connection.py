@@ -42,7 +42,7 @@ class GatewayConnection(Connection):
     """Asks one server, and sends to the URLs it signs. Safe to share between threads."""
 
     def __init__(self, settings: ViaSettings, retry: RetryPolicy) -> None:
-        """Check the settings. Raises UsageError for a URL that is none of a server."""
+        """Check the settings. Raises UsageError for a URL that cannot be a server's."""
         self.base_url = _base_url(settings.url)
         self._settings = settings
         self._urls = SignedUrls()

@@ -85,7 +85,7 @@ class ServerRequest:
 def ask(request: ServerRequest, parse: Callable[[Any], T]) -> Operation[T]:
     """Ask the server, and return what `parse` makes of its response.
 
-    Raises UsageError where the response is none of an `orchestrator serve` of this kind.
+    Raises UsageError where no `orchestrator serve` of this kind has sent the response.
     """
     record = yield request
     try:
@@ -103,7 +103,7 @@ def incompatible_server() -> OrchestratorError:
 
 
 def parse_response(response: Response, what: str) -> dict[str, Any]:
-    """Return what the server told. Raises its problem as the library's error."""
+    """Return what the server sent. Raises its problem as the library's error."""
     try:
         record = parse_json(response.body)
     except ValueError:

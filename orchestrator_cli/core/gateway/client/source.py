@@ -158,7 +158,7 @@ def _record_request(execution_id: str) -> ServerRequest:
 
 
 def _fields(window: ExecutionWindow) -> dict[str, Any]:
-    """Return the query of a window; of fields with several values, lists."""
+    """Return the query of a window, by field; a field with several values has a list."""
     wanted = window.wanted
     limit = min(window.limit or _PAGE, _PAGE)
     fields: dict[str, Any] = {

@@ -88,7 +88,7 @@ class Bucket:
     ) -> Execution:
         """Make an execution, with a fresh ULID unless one is given.
 
-        An execution that is there is given back, with what it left open filled in. Labels are for
+        One that exists already is returned, with what it left open filled in. Labels are for
         everybody to read: the value of one that is named like a secret is stored as `…`. Raises
         ConflictError where it declares something else, UsageError for what cannot be stored.
         """

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
-# So many files that are missing are named; `show --json` has more.
+# How many missing files are named; `show --json` has more.
 _NAMED = 10
 
 

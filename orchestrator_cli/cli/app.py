@@ -141,7 +141,7 @@ class App:
         for name in [name for name, text in masked.items() if text != labels[name]]:
             self.messages.warn(
                 f"label {name} looks like a secret, and everybody may read labels: "
-                "what looks so is stored as …"
+                "its secret part is stored as …"
             )
         return masked
 

@@ -105,5 +105,7 @@ def _create_offline(metadata: ExecutionMetadata, root: Path) -> ExecutionMetadat
 
         create_offline(root, metadata)
     elif metadata.labels or any((metadata.test_suite, metadata.reservation_id)):
-        raise click.UsageError("Without --bench-id, --offline has nowhere to keep what it is told.")
+        raise click.UsageError(
+            "Without --bench-id, --offline has nowhere to keep the other options."
+        )
     return metadata

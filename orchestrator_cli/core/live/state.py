@@ -131,14 +131,14 @@ def _position(name: str, found: Any) -> LogPosition:
 
 def _object(found: Any, name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise TypeError(f"{name} is no object")
+        raise TypeError(f"{name} is not an object")
     return dict(found)
 
 
 def _integer(fields: dict[str, Any], name: str, least: int) -> int:
     found = fields.pop(name, None)
     if not isinstance(found, int) or isinstance(found, bool):
-        raise TypeError(f"{name} is no integer")
+        raise TypeError(f"{name} is not an integer")
     if not least <= found <= MAX_LIVE_OFFSET:
         raise ValueError(f"{name} is out of range")
     return found
@@ -147,7 +147,7 @@ def _integer(fields: dict[str, Any], name: str, least: int) -> int:
 def _seconds(fields: dict[str, Any], name: str) -> float:
     found = fields.pop(name, None)
     if not isinstance(found, int | float) or isinstance(found, bool):
-        raise TypeError(f"{name} is no number")
+        raise TypeError(f"{name} is not a number")
     if not 0 < found < _MAX_INTERVAL_SECONDS:
         raise ValueError(f"{name} is out of range")
     return float(found)
@@ -163,7 +163,7 @@ def _writer(fields: dict[str, Any]) -> str:
 def _text(fields: dict[str, Any], name: str) -> str:
     found = fields.pop(name, None)
     if not isinstance(found, str) or len(found) > _MAX_TEXT_CHARACTERS:
-        raise ValueError(f"{name} is no text, or a long one")
+        raise ValueError(f"{name} is not a text, or too long")
     return found
 
 

@@ -96,7 +96,7 @@ class Pushgateway:
         try:
             self._push()
         except BlockingIOError as error:
-            raise UnavailableError(f"{self._what}: another command is at it") from error
+            raise UnavailableError(f"{self._what}: another command is pushing") from error
         except OSError as error:
             where = printable(self.totals)
             raise OrchestratorError(f"cannot push {where}: {error.strerror}") from error

@@ -75,7 +75,7 @@ def _refuse_other_run(words: Sequence[str]) -> click.UsageError | None:
         3: "--resume: some files failed; each failure is listed",
         4: "--resume: no such bucket",
         5: "--resume: credentials missing or access denied",
-        6: "--resume: S3 holds other content; to resume again cannot help",
+        6: "--resume: S3 holds other content; resuming again cannot help",
         9: "--resume: storage unavailable after retries; the same command resumes",
         130: "CMD was interrupted",
     },

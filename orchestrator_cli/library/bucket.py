@@ -11,12 +11,10 @@ from orchestrator_cli.core.base.command_secrets import mask_labels
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import new_execution_id
-from orchestrator_cli.core.executions.listings.executions import (
-    list_execution_ids,
-    resolve_execution_id,
-)
+from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, build_metadata
 from orchestrator_cli.core.executions.record.repository import create_execution, read_executions
+from orchestrator_cli.core.executions.selector import resolve_execution_id
 from orchestrator_cli.core.http.proxy import proxy_variables
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings

@@ -104,7 +104,7 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
         return arguments[0], arguments[1:]
     context = click.get_current_context(silent=True)
     if arguments and context is not None and context.info_name != "upload":
-        from orchestrator_cli.core.executions.listings.executions import what_an_id_can_be
+        from orchestrator_cli.core.executions.selector import what_an_id_can_be
 
         raise HintedUsageError(
             f"not an execution id: {arguments[0]!r}.",

@@ -25,12 +25,16 @@ from orchestrator_cli.core.executions.keys import key_execution_id
 from orchestrator_cli.core.executions.listings.executions import (
     LISTS_EXECUTIONS,
     ListedFile,
-    ambiguous_prefix,
     list_all_files,
+)
+from orchestrator_cli.core.executions.selector import (
+    FILTER_FIELDS,
+    LATEST_WINDOW,
+    ambiguous_prefix,
     no_such_prefix,
     not_an_id,
+    parse_filter,
 )
-from orchestrator_cli.core.executions.selector import FILTER_FIELDS, LATEST_WINDOW, parse_filter
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask

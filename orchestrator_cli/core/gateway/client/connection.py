@@ -16,7 +16,6 @@ from orchestrator_cli.core.gateway.client.signed_urls import SignedUrl, SignedUr
 from orchestrator_cli.core.http.transport import RateLimit
 from orchestrator_cli.core.http.url import is_plaintext, parse_service_url
 from orchestrator_cli.core.s3.connection.connection import Connection
-from orchestrator_cli.core.s3.connection.session import USER_AGENT
 from orchestrator_cli.core.s3.operations.request import Operation
 
 if TYPE_CHECKING:
@@ -68,7 +67,7 @@ class GatewayConnection(Connection):
 def _client_options(settings: ViaSettings) -> ClientOptions:
     from orchestrator_cli.core.http.curl.options import ClientOptions
 
-    return ClientOptions(settings.ca_bundle, settings.proxies, USER_AGENT)
+    return ClientOptions(settings.ca_bundle, settings.proxies)
 
 
 def _ask_url(key: str) -> Operation[SignedUrl]:

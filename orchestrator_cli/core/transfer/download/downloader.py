@@ -34,7 +34,7 @@ from orchestrator_cli.core.transfer.download.destination import Destination, Dow
 from orchestrator_cli.core.transfer.download.partial_file import PartialFile, partial_file
 from orchestrator_cli.core.transfer.download.range_reader import (
     StreamHasher,
-    hash_aside,
+    hash_in_thread,
     iter_range,
 )
 from orchestrator_cli.core.transfer.engine import TransferEngine
@@ -249,7 +249,7 @@ class Downloader:
         if stored is not None and not have and head.size_bytes > BASE_PART_BYTES:
             # What is hashed while the next bytes are on their way is not waited for at the end.
             digests = StreamHasher(stored, head.size_bytes, {stored.checksum.algorithm})
-            blocks = hash_aside(blocks, digests)
+            blocks = hash_in_thread(blocks, digests)
         for block in blocks:
             self._store.retry.check_stopped()
             arrived.append(block)

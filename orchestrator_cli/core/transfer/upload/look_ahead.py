@@ -48,7 +48,7 @@ class LookAhead:
         self, read: Callable[[], T], plan: Iterable[PlanItem]
     ) -> tuple[T, Iterator[PlanItem]]:
         """Return what `read` returns, and the whole plan, whose first files are looked at."""
-        reading = self._engine.run_aside(read)
+        reading = self._engine.run_request(read)
         items = iter(plan)
         first = list(islice(items, _LARGE_AHEAD))
         for item in first:

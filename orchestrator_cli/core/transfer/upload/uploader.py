@@ -181,7 +181,7 @@ class Uploader:
     def _prepare(self, prepare: Callable[[], None]) -> Operation[None]:
         """Let `before_storing` do its work, once; other files are read and hashed meanwhile."""
         if self._prepared is None:
-            self._prepared = self._engine.run_aside(prepare)
+            self._prepared = self._engine.run_request(prepare)
         if self._prepared.done():
             self._prepared.result()
         else:

@@ -17,8 +17,8 @@ class KeyLook:
 
     def __init__(self, engine: TransferEngine, target: UploadTarget, key: str) -> None:
         run = engine.connection.run
-        self._head = engine.run_aside(partial(run, target.head_for_compare(key)))
-        self._uploads = engine.run_aside(partial(run, target.find_incomplete_uploads(key)))
+        self._head = engine.run_request(partial(run, target.head_for_compare(key)))
+        self._uploads = engine.run_request(partial(run, target.find_incomplete_uploads(key)))
 
     def head(self) -> ObjectMetadata | None:
         """Wait for the response, and return what is stored; None where the key is free."""

@@ -77,14 +77,14 @@ def tree_fingerprint(execution: BenchExecution) -> TreeFingerprint:
             status = entry.status
             if status is None or entry.error is not None:
                 continue
-            told = (
+            identity = (
                 entry.parts,
                 status.st_ino,
                 status.st_size,
                 status.st_mtime_ns,
                 status.st_ctime_ns,
             )
-            digest ^= hash(told)
+            digest ^= hash(identity)
             if entry.kind is not FileKind.DIRECTORY:
                 files += 1
                 oldest = min(oldest or status.st_ctime, status.st_ctime)

@@ -75,9 +75,9 @@ def _mount_of(directory: Directory) -> _Mount:
     descriptor, mount = directory.fileno(), ""
     with (
         contextlib.suppress(OSError),
-        open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as told,
+        open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as info,
     ):
-        mount = next((line for line in told if line.startswith("mnt_id:")), "")
+        mount = next((line for line in info if line.startswith("mnt_id:")), "")
     return directory.status().st_dev, mount
 
 

@@ -116,7 +116,7 @@ class Cleaner:
 def _not_removed(
     execution: BenchExecution, source: str, error: Exception, path: str | None = None
 ) -> SyncEvent:
-    told = error.strerror if isinstance(error, OSError) else None
-    message = told or str(error)
+    reason = error.strerror if isinstance(error, OSError) else None
+    message = reason or str(error)
     failure = OrchestratorError(f"cannot delete {printable(source)}: {message}")
     return SyncEvent(str(source), SyncState.NOT_DELETED, execution, path, error=failure)

@@ -115,15 +115,15 @@ def parse_response(response: Response, what: str) -> dict[str, Any]:
 
 def _problem(response: Response, record: Any, what: str) -> OrchestratorError:
     media_type = response.headers.get("content-type", "").partition(";")[0]
-    told = record if media_type == PROBLEM_TYPE and isinstance(record, dict) else {}
-    kind = str(told.get("type", "")).removeprefix(PROBLEM_PREFIX)
+    problem = record if media_type == PROBLEM_TYPE and isinstance(record, dict) else {}
+    kind = str(problem.get("type", "")).removeprefix(PROBLEM_PREFIX)
     if kind not in _ERRORS:
         return _unknown(response, kind, what)
-    detail = printable(told.get("detail", "no detail"))
+    detail = printable(problem.get("detail", "no detail"))
     error = error_from_kind(kind, detail if kind in _WHOLE_STORIES else f"{what}: {detail}")
-    error.hint = error.hint or _text(told.get("hint"))
-    error.request_id = _text(told.get("request_id"))
-    error.code = _text(told.get("code"))
+    error.hint = error.hint or _text(problem.get("hint"))
+    error.request_id = _text(problem.get("request_id"))
+    error.code = _text(problem.get("code"))
     return error
 
 

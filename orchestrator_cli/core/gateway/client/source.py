@@ -176,23 +176,23 @@ def _fields(window: ExecutionWindow) -> dict[str, Any]:
     return fields | {name: sorted(getattr(wanted, of)) for name, of in _FIELDS.items()}
 
 
-def _parse_with_liveness(told: Mapping[str, Any]) -> tuple[ExecutionMetadata, str | None]:
+def _parse_with_liveness(body: Mapping[str, Any]) -> tuple[ExecutionMetadata, str | None]:
     """Return a record and the liveness that the server has put beside it."""
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
-    record = dict(told)
+    record = dict(body)
     liveness = record.pop("liveness", None)
     return ExecutionMetadata.model_validate(record), None if liveness is None else str(liveness)
 
 
-def _parse_page(told: Mapping[str, Any]) -> tuple[list[FoundExecution], str | None]:
+def _parse_page(body: Mapping[str, Any]) -> tuple[list[FoundExecution], str | None]:
     found: list[FoundExecution] = []
-    for record in told["executions"]:
+    for record in body["executions"]:
         metadata, liveness = _parse_with_liveness(record)
         found.append((metadata.execution_id, metadata, liveness))
     found.extend(
         (str(one["execution_id"]), OrchestratorError(printable(one["error"])), None)
-        for one in told["unreadable"]
+        for one in body["unreadable"]
     )
     found.sort(key=lambda item: item[0], reverse=True)
-    return found, told["next_cursor"]
+    return found, body["next_cursor"]

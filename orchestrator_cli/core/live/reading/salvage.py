@@ -88,9 +88,9 @@ def salvage(
     logs = [_salvage_log(store, engine, execution_id, log) for log in names]
     is_running = metadata.status is Status.RUNNING
     # A record that is finished learns of what is new, and of nothing that it has judged already.
-    told = [log for log in logs if is_running or log.outcome is PutOutcome.CREATED]
-    if told:
-        failed = {log.path: log.failure for log in told if log.failure is not None}
+    news = [log for log in logs if is_running or log.outcome is PutOutcome.CREATED]
+    if news:
+        failed = {log.path: log.failure for log in news if log.failure is not None}
         metadata = record_upload_result(store, execution_id, failed, set())
     if is_running:
         metadata = finish_execution(store, execution_id, Result.ERROR, now - age)

@@ -92,8 +92,8 @@ class DownloadSummary:
         done = self.created + self.identical
         whole = type(first) is not OrchestratorError and not done
         if first is not None and len(kinds) == 1 and (telling or whole):
-            told = first.hint or RESUME_HINT
-            return type(first)(line, hint=told, retryable=first.retryable)
+            hint = first.hint or RESUME_HINT
+            return type(first)(line, hint=hint, retryable=first.retryable)
         hints = {result.error.hint for result in self.failures if result.error}
         common = hints.pop() if len(hints) == 1 else None
         if any(result.error.retryable for result in self.failures if result.error):

@@ -87,7 +87,7 @@ def plan_upload(
             yield unreadable(root, error)
         else:
             yield from _plan_root(execution_id, file, selection, name, hidden)
-    yield from hidden.told()
+    yield from hidden.report()
 
 
 def plan_stream(execution_id: str, name: str) -> PlannedFile:
@@ -135,7 +135,7 @@ class HiddenNames:
         if len(self._first) < self._SHOWN:
             self._first.append(source)
 
-    def told(self) -> Iterator[SkippedPath]:
+    def report(self) -> Iterator[SkippedPath]:
         """Yield the one item that reports them, if there are any."""
         if not self._first:
             return

@@ -17,7 +17,7 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.local_file import SourceChangedError
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
-from orchestrator_cli.core.transfer.upload.uploader import Uploader
+from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadHooks
 
 
 class TreeUploader:
@@ -66,7 +66,8 @@ class TreeUploader:
                 yield item
 
         # An object that appears after the listing is met by the create-only put all the same.
-        Uploader(self._engine, self._target, on_result, current.etag_of).run(noted())
+        hooks = UploadHooks(on_result)
+        Uploader(self._engine, self._target, hooks, current.etag_of).run(noted())
 
     def _retry(self, current: SyncPass) -> None:
         """Retry the files whose errors may pass, after the waits of the retry policy."""

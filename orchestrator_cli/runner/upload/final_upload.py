@@ -27,7 +27,7 @@ from orchestrator_cli.core.transfer.upload.plan import (
     SkippedPath,
     plan_upload,
 )
-from orchestrator_cli.core.transfer.upload.uploader import Uploader
+from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadHooks
 from orchestrator_cli.runner.run_record import RunEnd, RunOutcome, render_results
 from orchestrator_cli.runner.spool import RUNNER_LOG
 from orchestrator_cli.runner.spool_log import SpooledRun
@@ -125,8 +125,8 @@ class FinalUpload:
 
         store = self._connections.store()
         with self._connections.engine(store) as engine:
-            concerns_all = self._connections.progress.concerns_all_files
-            Uploader(engine, DirectTarget(store), on_result, is_fatal=concerns_all).run(items)
+            hooks = UploadHooks(on_result, self._connections.progress.concerns_all_files)
+            Uploader(engine, DirectTarget(store), hooks).run(items)
 
     def _remaining_logs(self, names: Iterable[str]) -> Iterator[PlannedFile]:
         for name in names:

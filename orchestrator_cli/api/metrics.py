@@ -13,36 +13,36 @@ from prometheus_client import (
     generate_latest,
 )
 
-from orchestrator_cli.core.metrics.registry import Kind, Metric
+from orchestrator_cli.core.metrics.registry import Metric, MetricKind
 
 REQUESTS = Metric(
     "orchestrator_http_requests_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Requests served, by the template of their route, such as /executions/{execution_id}.",
     ("method", "route", "status"),
 )
 SECONDS = Metric(
     "orchestrator_http_request_duration_seconds",
-    Kind.HISTOGRAM,
+    MetricKind.HISTOGRAM,
     "Seconds from the head of a request to the end of its response.",
     ("method", "route"),
     (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0),
 )
 IN_FLIGHT = Metric(
     "orchestrator_http_requests_in_flight",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "Requests that are being served, including the one that reads this.",
     (),
 )
 TOKENS = Metric(
     "orchestrator_tokens",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "Valid lines of the file of tokens; 0 while it cannot be read, or if there is no such file.",
     (),
 )
 TOKEN_PROBLEM = Metric(
     "orchestrator_token_file_problem",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "1 while the file of tokens cannot be read or has invalid lines, otherwise 0.",
     (),
 )

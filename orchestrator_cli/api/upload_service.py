@@ -156,7 +156,7 @@ class UploadService:
         return messages.IndexResponse(line_count=index.line_count)
 
     def begin(
-        self, text: str, token: Token | None, message: record_messages.BegunUpload
+        self, text: str, token: Token | None, message: record_messages.BegunRequest
     ) -> record_messages.BegunResponse:
         """Record that an upload begins."""
         execution_id = self.check(text, token)

@@ -141,7 +141,7 @@ class App:
         for name in [name for name, text in masked.items() if text != labels[name]]:
             self.messages.warn(
                 f"label {name} looks like a secret, and everybody may read labels: "
-                "what looks so is stored as …"
+                "its secret part is stored as …"
             )
         return masked
 
@@ -214,9 +214,9 @@ pass_app = click.make_pass_decorator(App)
 
 
 def _read_with_liveness(
-    store: ArtifactStore, ids: Iterable[str], is_asked: Callable[[ExecutionMetadata], bool]
+    store: ArtifactStore, ids: Iterable[str], wants_liveness: Callable[[ExecutionMetadata], bool]
 ) -> Iterator[FoundExecution]:
     # Most commands read no record whole.
     from orchestrator_cli.core.live.reading.liveness import read_with_liveness
 
-    return read_with_liveness(store, ids, is_asked)
+    return read_with_liveness(store, ids, wants_liveness)

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.gateway.client.connection import GatewayConnection
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
-# The most requests that are sent before the first of their answers is needed.
+# The most requests that are sent before the first of their responses is needed.
 AHEAD = 64
 
 

@@ -39,7 +39,7 @@ class PageLinks:
         try:
             return self.url(execution_id)
         except UsageError as error:
-            # What is stored is stored.
+            # The execution is stored already: a wrong link is no failure of that.
             self._messages.warn(error.message)
             return None
 

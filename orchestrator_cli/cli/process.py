@@ -90,7 +90,7 @@ def flush_and_exit(code: int) -> NoReturn:
         # Python would try it again, and make exit code 120 of that.
         end_at_once(code)
     if code:
-        # Threads may still wait for an answer; nobody needs it any more.
+        # Threads may still wait for a response; nobody needs it any more.
         end_at_once(code)
     sys.exit(code)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import click
 
-from orchestrator_cli.cli.options import WholeNumber
+from orchestrator_cli.cli.options import Example, WholeNumber
 
 PROGRAM = "orchestrator"
 
@@ -35,14 +35,6 @@ class Parameter:
     def label(self) -> str:
         """The option as it is written, such as `-n, --tail N`."""
         return " ".join(part for part in (", ".join(self.names), self.metavar) if part)
-
-
-@dataclass(frozen=True, slots=True)
-class Example:
-    """One command line and what it is for."""
-
-    text: str
-    command: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +97,7 @@ def _read(command: click.Command, context: click.Context, name: str) -> CommandR
         description=description,
         arguments=tuple(_argument(p, context) for p in parameters if isinstance(p, click.Argument)),
         options=tuple(_option(p, context) for p in parameters if isinstance(p, click.Option)),
-        examples=tuple(Example(e.text, e.command) for e in getattr(command, "examples", ())),
+        examples=tuple(getattr(command, "examples", ())),
         exit_codes=tuple(sorted(getattr(command, "exit_codes", ()))),
         exit_meanings=getattr(command, "exit_meanings", {}),
     )

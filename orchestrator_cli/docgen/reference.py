@@ -7,7 +7,8 @@ from collections.abc import Iterable, Mapping
 from importlib import resources
 from string import Template
 
-from orchestrator_cli.docgen.command_tree import CommandReference, Example, Parameter
+from orchestrator_cli.cli.options import Example
+from orchestrator_cli.docgen.command_tree import CommandReference, Parameter
 from orchestrator_cli.docgen.environment import Variable
 from orchestrator_cli.infrastructure.bucket_policy import BucketProtection, bucket_policy
 from orchestrator_cli.infrastructure.iam import key_arns

@@ -83,10 +83,10 @@ def shell_quote(text: str) -> str:
 
 def bucket_arn(bucket: str, region: str | None) -> str:
     """Return the ARN of a bucket, in the partition of its region."""
-    return f"arn:{partition_of(region)}:s3:::{bucket}"
+    return f"arn:{aws_partition(region)}:s3:::{bucket}"
 
 
-def partition_of(region: str | None) -> str:
+def aws_partition(region: str | None) -> str:
     """Return the partition of a region, `aws` for an unknown region or None."""
     partitions = (name for start, name in _PARTITIONS.items() if (region or "").startswith(start))
     return next(partitions, "aws")

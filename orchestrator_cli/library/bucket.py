@@ -11,12 +11,10 @@ from orchestrator_cli.core.base.command_secrets import mask_labels
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import new_execution_id
-from orchestrator_cli.core.executions.listings.executions import (
-    list_execution_ids,
-    resolve_execution_id,
-)
+from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, build_metadata
 from orchestrator_cli.core.executions.record.repository import create_execution, read_executions
+from orchestrator_cli.core.executions.selector import resolve_execution_id
 from orchestrator_cli.core.http.proxy import proxy_variables
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
@@ -88,7 +86,7 @@ class Bucket:
     ) -> Execution:
         """Make an execution, with a fresh ULID unless one is given.
 
-        An execution that is there is given back, with what it left open filled in. Labels are for
+        One that exists already is returned, with what it left open filled in. Labels are for
         everybody to read: the value of one that is named like a secret is stored as `…`. Raises
         ConflictError where it declares something else, UsageError for what cannot be stored.
         """

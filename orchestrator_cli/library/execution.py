@@ -125,8 +125,8 @@ class Execution:
     def finish(self, result: str, *, tree_is_stored: bool = False) -> ExecutionMetadata:
         """Record how the test ended, `pass`, `fail` or `error`, and return the record.
 
-        Repeating it changes nothing; another result than the recorded one is a ConflictError, and
-        one that there is not a UsageError. An on-prem execution stays pending until its EFS tree is
+        Repeating it changes nothing; another result than the recorded one is a ConflictError, an
+        unknown one a UsageError. An on-prem execution stays pending until its EFS tree is
         stored, unless `tree_is_stored` says that it is.
         """
         if result not in list(Result):

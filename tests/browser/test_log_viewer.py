@@ -263,3 +263,19 @@ def test_a_running_test_is_followed_to_its_end(
     other.page.goto(link)
     other.wait(SELECTED, chosen)
     assert tab.seen.problems == []
+
+
+def test_a_link_across_a_fold_leads_on_and_a_stray_escape_hides_nothing(
+    scene: Scene, new_tab: OpenTab, serve: Serve
+) -> None:
+    address = "https://example.org/" + "p" * 200
+    log = b"x" * (8 * 1024 - 100) + f"\x1b]8;;{address}\x1b\\".encode() + b"link\x1b]8;;\x1b\\\n"
+    log += "\x1b[12é shown\n".encode()
+    execution_id = scene.put_execution(files={"logs/stdout.log": log}, **ENDED)
+    server, tab = serve(), new_tab()
+    open_log(tab, server, execution_id)
+    tab.wait_for_row("shown")
+    link = tab.page.locator(".row code a")
+    assert (link.get_attribute("href"), link.inner_text()) == (address, "link")
+    assert "[12é shown" in tab.rows()
+    assert tab.seen.problems == []

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from orchestrator_cli.core.files.checks import UnsafeFileError, check_not_planted, split_path
-from orchestrator_cli.core.files.directory import Directory, Kind
+from orchestrator_cli.core.files.directory import Directory, FileKind
 from orchestrator_cli.core.files.removal import remove_tree
 
 BAD_NAMES = ["", ".", "..", "a/b", "/", "a\0b", "../x"]
@@ -87,9 +87,9 @@ def test_all_names_are_found_in_the_order_of_keys(opened: Directory, place: Path
         "to-outside",
         "to-secret",
     ]
-    assert kinds["directory"] is Kind.DIRECTORY
-    assert kinds["to-outside"] is Kind.LINK
-    assert kinds["fifo"] is Kind.SPECIAL
+    assert kinds["directory"] is FileKind.DIRECTORY
+    assert kinds["to-outside"] is FileKind.LINK
+    assert kinds["fifo"] is FileKind.SPECIAL
     # Scanning leaves no position behind.
     assert len(opened.scan()) == len(kinds)
 

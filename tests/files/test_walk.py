@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from orchestrator_cli.core.files.checks import UnsafeFileError
-from orchestrator_cli.core.files.directory import Directory, Kind
+from orchestrator_cli.core.files.directory import Directory, FileKind
 from orchestrator_cli.core.files.removal import remove_tree
 from orchestrator_cli.core.files.symlinks import Leads, LinkTarget, follow_link, open_through_links
 from orchestrator_cli.core.files.tree import MOST_DEEP, NamedFile, Tree
@@ -31,7 +31,7 @@ _MOST_TRIES = 100_000
 
 
 def files(tree: Tree) -> list[str]:
-    return [entry.relative for entry in walk(tree) if entry.kind is Kind.FILE]
+    return [entry.relative for entry in walk(tree) if entry.kind is FileKind.FILE]
 
 
 def open_below(root: Path) -> int:
@@ -77,9 +77,9 @@ def test_a_directory_comes_before_what_is_in_it(make_tree: MakeTree) -> None:
     tree = Tree.named(make_tree({"a/b/c": "1"}))
     entries = list(walk(tree))
     assert [(entry.relative, entry.kind) for entry in entries] == [
-        ("a", Kind.DIRECTORY),
-        ("a/b", Kind.DIRECTORY),
-        ("a/b/c", Kind.FILE),
+        ("a", FileKind.DIRECTORY),
+        ("a/b", FileKind.DIRECTORY),
+        ("a/b/c", FileKind.FILE),
     ]
     assert entries[-1].status is not None
     assert entries[-1].status.st_size == 1
@@ -99,7 +99,7 @@ def test_a_file_can_be_opened_long_after_with_few_directories_open(make_tree: Ma
     }
     root = make_tree(wide)
     tree = Tree(Directory.open_root(root), most_open=8)
-    entries = [entry for entry in walk(tree) if entry.kind is Kind.FILE]
+    entries = [entry for entry in walk(tree) if entry.kind is FileKind.FILE]
     assert 0 < open_below(root) <= 9
     for entry in reversed(entries):
         with entry.file.open() as file:
@@ -256,7 +256,7 @@ def test_each_link_is_told_by_where_it_leads(make_tree: MakeTree, tmp_path: Path
     found = {
         entry.relative: follow_link(tree, entry.parts)
         for entry in walk(tree)
-        if entry.kind is Kind.LINK
+        if entry.kind is FileKind.LINK
     }
     assert found == {name: leads for name, (_, leads) in links.items()}
     with tree.open_file(found["by-directory"].parts) as file:
@@ -305,7 +305,7 @@ def read_all(root: Path) -> tuple[dict[str, bytes], list[Entry]]:
     met = list(walk(tree))
     content: dict[str, bytes] = {}
     for entry in met:
-        if entry.kind is Kind.FILE and entry.error is None:
+        if entry.kind is FileKind.FILE and entry.error is None:
             try:
                 with entry.file.open() as file:
                     content[entry.relative] = file.read()
@@ -315,7 +315,7 @@ def read_all(root: Path) -> tuple[dict[str, bytes], list[Entry]]:
 
 
 def test_a_directory_that_is_now_and_then_a_link_lets_nobody_out(trapped: Path) -> None:
-    kinds: set[Kind] = set()
+    kinds: set[FileKind] = set()
     found: set[str] = set()
     with flipping(trapped / "a", "z", "link"):
         for number in range(_MOST_TRIES):
@@ -327,7 +327,7 @@ def test_a_directory_that_is_now_and_then_a_link_lets_nobody_out(trapped: Path) 
             found |= content.keys()
             if number >= _TRIES and len(kinds) > 1 and "a/z/file" in found:
                 break
-    assert {Kind.DIRECTORY, Kind.LINK} <= kinds
+    assert {FileKind.DIRECTORY, FileKind.LINK} <= kinds
     assert "a/z/file" in found
 
 

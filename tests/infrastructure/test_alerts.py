@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
-from orchestrator_cli.core.metrics.registry import METRICS, Kind
+from orchestrator_cli.core.metrics.registry import METRICS, MetricKind
 from orchestrator_cli.core.metrics.totals import Totals, render
 from tests.support.commands.running import RunCommand
 from tests.support.servers.promql import check_expression, kept_labels, parse, sample_names
@@ -98,9 +98,9 @@ def test_expressions_use_exported_metric_names() -> None:
     measured = MetricsSnapshot()
     for metric in METRICS:
         labels = tuple("x" for _ in metric.labels)
-        if metric.kind is Kind.HISTOGRAM:
+        if metric.kind is MetricKind.HISTOGRAM:
             measured.observe(metric, labels, 1)
-        elif metric.kind is Kind.COUNTER:
+        elif metric.kind is MetricKind.COUNTER:
             measured.count(metric, labels)
         else:
             measured.gauges[metric.name, labels] = 1

@@ -105,10 +105,7 @@ def run_step(script: str, shell: tuple[str, ...], cwd: Path, **variables: str) -
 def test_a_job_exits_as_its_tests_do_and_stores_once_s3_is_back(
     scene: Scene, system: str, shell: tuple[str, ...], status: dict[str, str], result: str
 ) -> None:
-    program = scene.directory / "programs/python3"
-    program.parent.mkdir()
-    program.write_text(PYTHON.replace("@programs@", str(Path(sys.executable).parent)))
-    program.chmod(0o755)
+    program = add_programs(scene.directory)
     begin, test, store = steps_of(scene.cli, system)
     scene.recorder.inject(faults.ResetBefore(), times=None)
     assert run_step(begin, shell, scene.directory).returncode == 0
@@ -131,45 +128,35 @@ def test_a_job_exits_as_its_tests_do_and_stores_once_s3_is_back(
     assert run_step(store, shell, scene.directory, **status).returncode == 0
 
 
-def test_the_job_of_the_readme_is_finished_where_s3_comes_back_and_a_file_fails(
-    scene: Scene,
-) -> None:
-    recipe = README.read_text().partition("```yaml\n")[2].partition("```")[0]
-    check_ci(recipe, "github-workflows")
-    job = yaml.safe_load(recipe)["jobs"]["test"]
-    scripts = {step["name"]: step["run"] for step in job["steps"] if "run" in step}
-    (scene.directory / "programs").mkdir()
-    for name, target in (
-        ("orchestrator", str(Path(sys.executable).parent / "orchestrator")),
-        ("pip", "/bin/true"),
-        ("gh", "/bin/true"),
-    ):
-        (scene.directory / "programs" / name).symlink_to(target)
-    tests = scene.directory / "run-tests"
-    tests.write_text("#!/bin/sh\necho failed; echo x >results/x; exit 3\n")
-    tests.chmod(0o755)
-    declared = {
-        "GITHUB_ENV": str(scene.directory / "env"),
-        "DECLARED": "--suite smoke",
-        "PACKAGE": "w",
-    }
-    scene.recorder.inject(faults.ResetBefore(), times=None)
-    begun = run_step(
-        scripts["Make an execution"], ("bash", "-e", "-c"), scene.directory, **declared
-    )
-    assert begun.returncode == 9
-    name, _, execution_id = (scene.directory / "env").read_text().strip().partition("=")
-    tested = run_step(scripts["Test"], ("bash", "-eo", "pipefail", "-c"), scene.directory)
-    assert tested.returncode == 3
-    scene.recorder.heal()
-    scene.s3.put_object(
-        Bucket=scene.bucket, Key=f"executions/{execution_id}/artifacts/custom/x", Body=b"other"
-    )
-    here = {**declared, name: execution_id, "RESULT": "fail"}
-    stored = run_step(scripts["Store the output"], ("bash", "-e", "-c"), scene.directory, **here)
+def test_a_job_with_the_comment_of_the_readme_finishes_where_a_file_fails(scene: Scene) -> None:
+    directory, shell = scene.directory, ("bash", "-e", "-c")
+    begin, test, store = steps_of(scene.cli, "github")
+    generated = scene.cli("deploy", "github", "--package", "w.whl", "--", "true").ok().out
+    workflow = yaml.safe_load(generated)
+    recipe = README.read_text(encoding="utf-8").partition("```yaml\n")[2].partition("```")[0]
+    (comment,) = yaml.safe_load(recipe)
+    workflow["jobs"]["tests"]["steps"].append(comment)
+    check_ci(yaml.safe_dump(workflow), "github-workflows")
+
+    add_programs(directory)
+    (directory / "programs/gh").symlink_to("/bin/true")
+    assert run_step(begin, shell, directory).returncode == 0
+    assert run_step(test, shell, directory).returncode == 3
+    execution_id = (directory / ".orchestrator/id").read_text().strip()
+    key = f"executions/{execution_id}/artifacts/custom/x"
+    scene.s3.put_object(Bucket=scene.bucket, Key=key, Body=b"other")
+    assert run_step(store, shell, directory, RESULT="fail").returncode == 0
     record = scene.record(execution_id)
-    assert (record["result"], record["artifact_status"]) == ("fail", "artifact_error"), stored
-    assert record["test_suite"] == "smoke"
-    comment = scripts["Comment"].replace("${{ github.event.number }}", "7")
-    assert run_step(comment, ("bash", "-e", "-c"), scene.directory, **here).returncode == 0
-    assert "stdout.log" in (scene.directory / "comment.md").read_text()
+    assert (record["result"], record["artifact_status"]) == ("fail", "artifact_error")
+    script = comment["run"].replace("${{ github.event.number }}", "7")
+    assert run_step(script, shell, directory).returncode == 0
+    assert "stdout.log" in (directory / "comment.md").read_text()
+
+
+def add_programs(directory: Path) -> Path:
+    """Make a directory `programs` with the fake python3, and return the path of that."""
+    program = directory / "programs/python3"
+    program.parent.mkdir()
+    program.write_text(PYTHON.replace("@programs@", str(Path(sys.executable).parent)))
+    program.chmod(0o755)
+    return program

@@ -11,7 +11,7 @@ import pytest
 from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError, UnavailableError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import live_segment_key
-from orchestrator_cli.core.live.reading.follower import LogFollower, WriterGoneError
+from orchestrator_cli.core.live.reading.follower import LogFollower, WriterLostError
 from orchestrator_cli.core.live.reading.heartbeat import Heartbeat, LivenessWatch, Notice, Patience
 from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
 from orchestrator_cli.core.live.reading.tail import join_last_lines
@@ -211,7 +211,7 @@ def test_writer_that_is_gone_is_told_and_given_up(
     # The other clocks differ: this one is not asked.
     for second in range(1, 1000):
         clock.at(second, lambda n=second: setattr(date, "seconds", n))  # type: ignore[misc]
-    with pytest.raises(WriterGoneError, match=r"stdout\.log ends at byte 4 for now") as gone:
+    with pytest.raises(WriterLostError, match=r"stdout\.log ends at byte 4 for now") as gone:
         followed.follow()
     assert gone.value.exit_code == 3
     assert [notice for notice, _ in followed.notices] == [Notice.SILENT]
@@ -245,7 +245,7 @@ def test_finished_execution_without_the_log_ends_it(
     if heartbeat:
         writer.beat()
     clock.at(10, lambda: scene.put_execution(execution, status="completed", result="error"))
-    with pytest.raises(WriterGoneError, match=r"stdout\.log was not stored; it ends at byte 4"):
+    with pytest.raises(WriterLostError, match=r"stdout\.log was not stored; it ends at byte 4"):
         followed.follow(patience=Patience(has_no_end=True))
 
 
@@ -255,7 +255,7 @@ def test_writer_that_was_lost_before_is_given_up_soon(
     inject_later_date(recorder, 301)
     writer.write(b"one\n")
     writer.beat()
-    with pytest.raises(WriterGoneError, match="no sign of life for 30"):
+    with pytest.raises(WriterLostError, match="no sign of life for 30"):
         followed.follow()
     assert clock.now - 1000 <= 20
 

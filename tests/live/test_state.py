@@ -90,7 +90,7 @@ def test_liveness_follows_from_the_age() -> None:
     assert [liveness_after(age) for age in (0, 90, 91, 300, 301)] == [
         Liveness.ALIVE, Liveness.ALIVE, Liveness.SILENT, Liveness.SILENT, Liveness.LOST,
     ]  # fmt: skip
-    assert liveness_after(200, gone_after_seconds=100) is Liveness.LOST
+    assert liveness_after(200, lost_after_seconds=100) is Liveness.LOST
 
 
 def test_state_in_s3_has_an_age_by_the_clock_of_s3(bucket: str) -> None:

@@ -15,7 +15,7 @@ from opentelemetry.proto.metrics.v1.metrics_pb2 import (
 )
 
 from orchestrator_cli.core.base.errors import REASONS
-from orchestrator_cli.core.metrics.registry import DURATION, METRICS, SIZE, Kind
+from orchestrator_cli.core.metrics.registry import DURATION, METRICS, SIZE, MetricKind
 from tests.support.commands.forkserver import ForkServer
 from tests.support.commands.running import NewUpload, Processes, RunCommand
 from tests.support.commands.secrets import check_no_secrets
@@ -83,7 +83,11 @@ def test_an_upload_arrives_under_the_documented_names(
 def test_units_are_those_of_the_names(cli: RunCommand, receiver: Receiver, efs: Path) -> None:
     cli("sync-efs", "--root", efs, "--settle", "0s", "--metrics-otlp", receiver.url).ok()
     export = parse_export(receiver.pushed[0])
-    kinds = {Kind.COUNTER: "sum", Kind.GAUGE: "gauge", Kind.HISTOGRAM: "histogram"}
+    kinds = {
+        MetricKind.COUNTER: "sum",
+        MetricKind.GAUGE: "gauge",
+        MetricKind.HISTOGRAM: "histogram",
+    }
     known = {metric.name: kinds[metric.kind] for metric in METRICS}
     for name, metric in export.metrics.items():
         assert metric.WhichOneof("data") == known[name]

@@ -188,7 +188,7 @@ def test_a_push_that_another_one_holds_up_is_made_up_for(
     with lock.open("ab") as held:
         fcntl.flock(held, fcntl.LOCK_EX)
         result = cli(*new_upload("--metrics-push", receiver.url)).ok()
-    assert "another command is at it" in result.err
+    assert "another command is pushing" in result.err
     assert len(receiver.pushed) == 1
     cli(*new_upload("--metrics-push", receiver.url)).ok()
     assert created(receiver.pushed[1]) == 3

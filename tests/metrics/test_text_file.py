@@ -18,7 +18,7 @@ import pytest
 
 from orchestrator_cli.core.base.errors import EXIT_CODES, REASONS, OrchestratorError
 from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
-from orchestrator_cli.core.metrics.registry import FAILURES, METRICS, SIZE, Kind
+from orchestrator_cli.core.metrics.registry import FAILURES, METRICS, SIZE, MetricKind
 from orchestrator_cli.core.metrics.text_file import add_to_file
 from orchestrator_cli.core.metrics.totals import Totals, parse, render
 from tests.files.flipping import flipping
@@ -191,7 +191,7 @@ def test_a_foreign_file_is_left_and_told(scene: Scene, file: Path, damaged: byte
     source = scene.directory / "a.txt"
     source.write_text("one")
     result = scene.cli("upload", scene.new_execution(), source, "--metrics-file", file).ok()
-    assert f"warning: metrics: {file} holds what this tool did not write" in result.err
+    assert f"warning: metrics: {file} holds what orchestrator did not write" in result.err
     assert file.read_bytes() == damaged
 
 
@@ -341,7 +341,7 @@ def test_what_is_written_is_read_back() -> None:
 def test_names_and_reasons_are_closed() -> None:
     assert len(set(REASONS.values())) == len(EXIT_CODES) - 1
     for metric in METRICS:
-        assert metric.name.endswith("_total") == (metric.kind is Kind.COUNTER)
+        assert metric.name.endswith("_total") == (metric.kind is MetricKind.COUNTER)
         assert list(metric.buckets) == sorted(metric.buckets)
         assert not set(metric.labels) - {"command", "outcome", "reason"}
 

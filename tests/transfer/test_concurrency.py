@@ -22,7 +22,7 @@ from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
-from orchestrator_cli.core.transfer.upload.uploader import Uploader
+from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadHooks
 from tests.support.commands.forkserver import ForkServer
 from tests.support.commands.small_scale import PART_BYTES as PART
 from tests.support.proxy import faults
@@ -369,7 +369,7 @@ def test_a_failure_gives_its_budget_back(scene: Scene, size: int, concurrency: i
     memory = MemoryLimiter(IN_FLIGHT_BYTES)
     store = open_store(scene.bucket)
     with TransferEngine(store.connection, concurrency, memory=memory) as engine:
-        summary = Uploader(engine, DirectTarget(store), lambda result: None).run(plan)
+        summary = Uploader(engine, DirectTarget(store), UploadHooks()).run(plan)
     # The others are not stopped by it, and it gives back what it held.
     assert summary.failures
     assert all(isinstance(result.error, AccessError) for result in summary.failures)
@@ -397,7 +397,7 @@ def test_results_come_from_one_thread(scene: Scene) -> None:
         summary = Uploader(
             engine,
             DirectTarget(store),
-            lambda result: seen.append((threading.current_thread(), result)),
+            UploadHooks(lambda result: seen.append((threading.current_thread(), result))),
         ).run(plan)
     assert {thread for thread, _ in seen} == {threading.current_thread()}
     assert {result.path for _, result in seen} == {item.path for item in plan}

@@ -17,7 +17,7 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.look_ahead import LookAhead
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
-from orchestrator_cli.core.transfer.upload.uploader import Uploader
+from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadHooks
 from tests.support.proxy import faults
 from tests.support.scene import Scene
 from tests.support.stored.engine import MIB, key_of, open_store
@@ -129,7 +129,7 @@ def test_files_that_wait_for_the_listing_count_as_held(scene: Scene) -> None:
         ahead = LookAhead(engine, DirectTarget(store))
         _, items = ahead.while_reading(lambda: listing.reached.wait(30), plan())
         releasing.start()
-        uploader = Uploader(engine, DirectTarget(store), lambda result: None, ahead=ahead)
+        uploader = Uploader(engine, DirectTarget(store), UploadHooks(), ahead=ahead)
         summary = uploader.run(items)
         releasing.join()
     assert len(summary.failures) == 600

@@ -14,12 +14,9 @@ from orchestrator_cli.core.executions.ids import is_execution_id
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.executions.listings.newest import NewestIds
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status
-from orchestrator_cli.core.live.reading.liveness import (
-    ExecutionWithLiveness,
-    read_with_liveness,
-    with_liveness,
-)
+from orchestrator_cli.core.live.reading.liveness import read_with_liveness, with_liveness
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.transfer.download.source import FoundExecution
 
 
 def list_executions(
@@ -64,7 +61,7 @@ def _ids(
 
 def _read(
     store: ObjectReader, ids: list[str], selection: ExecutionSelection, spent: int
-) -> Iterator[ExecutionWithLiveness]:
+) -> Iterator[FoundExecution]:
     """Read executions in the order given: all of them, or as many as the requests allow."""
     if selection.max_requests is None:
         yield from read_with_liveness(store, ids, selection.filter.matches)

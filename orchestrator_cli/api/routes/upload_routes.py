@@ -52,7 +52,7 @@ async def resolve_version(
 
 @router.post("/begun", response_model=record_messages.BegunResponse)
 async def record_begun_upload(
-    request: Request, execution_id: Id, message: record_messages.BegunUpload
+    request: Request, execution_id: Id, message: record_messages.BegunRequest
 ) -> Response:
     """Record that an upload begins, before its first file is sent.
 

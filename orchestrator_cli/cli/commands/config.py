@@ -43,7 +43,8 @@ class _Setting:
 def config() -> None:
     """Show the settings in use.
 
-    A flag counts before a variable, a variable before the config file, and that before the default.
+    An option takes precedence over its variable, that over the config file, and that over the
+    default.
     """
 
 

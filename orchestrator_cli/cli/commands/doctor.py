@@ -46,8 +46,8 @@ def doctor(app: App, as_json: bool) -> None:
     credentials may not delete, nothing is stored and only the permissions are tried.
 
     Each line ends in a verdict. ok: it holds. degraded: the server gives less than AWS does, and
-    the line says what the tool does instead, or what alone is lost. denied: a permission is
-    missing. does-not-work: the server failed, and the tool has no way round it.
+    the line says what is done instead, or what alone is lost. denied: a permission is missing.
+    does-not-work: the server failed, and there is no way round it.
 
     Exit 0 where everything holds, 3 where something is degraded, 5 where a permission is missing
     (the last line names the IAM actions, and only those that were refused), 9 where something
@@ -118,9 +118,7 @@ def _summarize(checks: list[Check]) -> OrchestratorError | None:
         by_verdict.setdefault(check.verdict, []).append(check)
     if broken := by_verdict.get("does-not-work"):
         names = ", ".join(check.name for check in broken)
-        hint = (
-            broken[0].hint or "see the table; this tool cannot be used with this bucket like that"
-        )
+        hint = broken[0].hint or "see the table; orchestrator cannot work with this bucket as it is"
         return UnavailableError(f"does not work here: {names}", hint=hint)
     if denied := by_verdict.get("denied"):
         missing = _missing(denied)
@@ -131,7 +129,9 @@ def _summarize(checks: list[Check]) -> OrchestratorError | None:
         return AccessError(denied[0].detail, hint=hint)
     if degraded := by_verdict.get("degraded"):
         names = ", ".join(check.name for check in degraded)
-        hint = "the tool does without, as the table says; man/REFERENCE.md has a table of servers"
+        hint = (
+            "orchestrator does without, as the table says; man/REFERENCE.md has a table of servers"
+        )
         return PartialFailureError(f"this server gives less: {names}", hint=hint)
     return None
 

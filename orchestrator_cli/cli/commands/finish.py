@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
-# So many files that are missing are named; `show --json` has more.
+# How many missing files are named; `show --json` has more.
 _NAMED = 10
 
 
@@ -88,8 +88,8 @@ def finish(app: App, options: FinishOptions) -> None:
     extend the manifest.
 
     With --offline, S3 is not asked. The result and the names and sizes of all files in raw/ go into
-    the execution's execution.json below ROOT; `sync-efs` records the result, and stays with
-    artifact_error where one of these files is missing by then.
+    the execution's execution.json below ROOT; `sync-efs` records the result, and artifact_error
+    where one of these files is missing by then.
     """
     if options.offline:
         _finish_offline(app, options)

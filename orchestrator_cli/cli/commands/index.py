@@ -9,7 +9,7 @@ from orchestrator_cli.cli.options import Example, command, execution_id_argument
 @command(
     examples=(
         Example("after an upload by another tool", "orchestrator index $ID"),
-        Example("the newest one", "orchestrator index @latest"),
+        Example("the logs of the newest execution", "orchestrator index @latest"),
     ),
     exit_codes=(0, 2, 4, 5, 8, 9),
 )
@@ -20,10 +20,10 @@ def index(app: App, execution_id: str, as_json: bool) -> None:
     """Index the lines and errors of an execution's logs.
 
     Commands that store a log over 128 KiB index it by themselves. This command makes the index
-    anew, for logs that came from elsewhere; it reads each log once.
-    The index lies below derived/, and the pages of `serve` find a line or an error of a large log
-    at once by it. The log's last 64 KiB are kept there too, and can be read where the log itself is
-    archived. Everything works without them; repeating the command is safe.
+    again, for logs that came from elsewhere; it reads each log once. The index is stored below
+    derived/; with it, the pages of `serve` find a line or an error of a large log at once. The
+    log's last 64 KiB are kept there too, and can be read where the log itself is archived.
+    Everything works without them; repeating the command is safe.
     """
     from orchestrator_cli.cli.output import human_count, human_size
     from orchestrator_cli.core.transfer.download.log_index import index_execution

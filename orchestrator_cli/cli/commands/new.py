@@ -60,7 +60,7 @@ def new(
     has others is a conflict.
 
     With --offline, S3 is not asked. Makes ROOT/BENCH_ID/ID/raw/ and temp/, and beside them
-    execution.json, which `sync-efs` makes metadata.json of. ROOT/BENCH_ID has to be there. Without
+    execution.json, from which `sync-efs` makes metadata.json. ROOT/BENCH_ID must exist. Without
     --bench-id nothing is written, and the id alone is printed.
     """
     from orchestrator_cli.core.executions.record.metadata import build_metadata
@@ -105,5 +105,7 @@ def _create_offline(metadata: ExecutionMetadata, root: Path) -> ExecutionMetadat
 
         create_offline(root, metadata)
     elif metadata.labels or any((metadata.test_suite, metadata.reservation_id)):
-        raise click.UsageError("Without --bench-id, --offline has nowhere to keep what it is told.")
+        raise click.UsageError(
+            "Without --bench-id, --offline has nowhere to keep the other options."
+        )
     return metadata

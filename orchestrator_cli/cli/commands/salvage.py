@@ -28,7 +28,7 @@ _PARTS_AT_ONCE = 8
     examples=(
         Example("keep what an evicted pod has left", "orchestrator salvage $ID"),
         Example(
-            "the bench will not come back, everybody knows",
+            "where it is certain that the bench will not come back",
             "orchestrator salvage $ID --older-than 5m",
         ),
     ),
@@ -57,7 +57,7 @@ def salvage(app: App, execution_id: str, older_than: timedelta, yes: bool, as_js
     its failures say at which byte a log ends. It is refused as long as the writer may come back:
     `orchestrator run --resume` on its host stores all of the log. Once salvaged, a log is never
     replaced: what its host has beyond that stays there, and --resume says where. S3's clock tells
-    how long the writer has been gone. Repeating the command is safe.
+    how long the writer has been silent. Repeating the command is safe.
     """
     from orchestrator_cli.core.live.reading import salvage as live_salvage
 

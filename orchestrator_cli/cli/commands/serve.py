@@ -149,8 +149,8 @@ def _parse_viewers(
     metavar="END=URL",
     multiple=True,
     callback=_parse_viewers,
-    help="On the pages, link files whose names end so to a viewer, which gets the address of the "
-    "file behind its own. Such an address reads the files of one execution for some hours.",
+    help="On the pages, link files whose names end with END to the viewer at URL; the file's own "
+    "address is added to it, and reads the files of that execution for some hours.",
 )
 @gather_options(ServeOptions)
 @pass_app
@@ -226,7 +226,7 @@ def _serve(app: App, options: ServeOptions) -> None:
     finally:
         services.close()
     if services.busy:
-        # The storage hangs. Python would wait for its answers, which nobody needs any more.
+        # The storage hangs. Python would wait for its responses, which nobody needs any more.
         sys.stderr.flush()
         os._exit(0)
 

@@ -61,7 +61,7 @@ def show(app: App, execution_id: str, via: Via | None, as_json: bool) -> None:
     It begins with what people ask: the result, the suite, when and how long it ran, its files, and
     what could not be stored. The metadata is validated; --json prints it whole, manifest included.
     Times are local on a terminal, and UTC elsewhere. For an execution that is running, `liveness`
-    says whether its writer is alive, silent or lost: how long ago it gave the last sign of life.
+    says whether its writer is alive, silent or lost, by how long ago its last sign of life was.
     """
     from orchestrator_cli.cli.output.table import Column, table
     from orchestrator_cli.core.base.text import printable

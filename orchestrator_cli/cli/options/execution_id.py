@@ -95,7 +95,7 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
     Raises UsageError where there is no ID.
     """
     preset = variable(EXECUTION_ID_VARIABLE)
-    arguments = split_path(arguments)
+    arguments = split_id_and_path(arguments)
     if arguments and _is_selector(arguments[0]):
         return arguments[0], arguments[1:]
     if preset:
@@ -104,7 +104,7 @@ def split_id(arguments: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
         return arguments[0], arguments[1:]
     context = click.get_current_context(silent=True)
     if arguments and context is not None and context.info_name != "upload":
-        from orchestrator_cli.core.executions.listings.executions import what_an_id_can_be
+        from orchestrator_cli.core.executions.selector import what_an_id_can_be
 
         raise HintedUsageError(
             f"not an execution id: {arguments[0]!r}.",
@@ -129,7 +129,7 @@ def _line_with_id(arguments: tuple[str, ...]) -> str:
     reads = context.info_name in OF_ONE
     first, *rest = arguments or ("",)
     named = first.rpartition("/")[2]
-    found = next((text for text in rest if _is_selector(split_path((text,))[0])), None)
+    found = next((text for text in rest if _is_selector(split_id_and_path((text,))[0])), None)
     if first.lower() in _NEWEST:
         words = ["@latest", *rest, *([] if reads else ["--yes"])]
     elif found is not None:
@@ -148,7 +148,7 @@ def _line_with_id(arguments: tuple[str, ...]) -> str:
     return f"try `{context.command_path} {shlex.join(words)}`{newest}"
 
 
-def split_path(arguments: tuple[str, ...]) -> tuple[str, ...]:
+def split_id_and_path(arguments: tuple[str, ...]) -> tuple[str, ...]:
     """Return the arguments, of which the first may be a place in an execution.
 
     `ID/path`, the URL of an object and that of a page of `serve` become two arguments: the
@@ -163,7 +163,7 @@ def split_path(arguments: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _drop_path(ctx: click.Context, param: click.Parameter, value: str | None) -> str | None:
-    return value if value is None else split_path((value,))[0]
+    return value if value is None else split_id_and_path((value,))[0]
 
 
 def _is_selector(text: str) -> bool:

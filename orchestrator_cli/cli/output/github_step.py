@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator_cli.cli.output.comment_markup import MARKDOWN
 
-# GitHub shows so many of a step, and no more.
+# How many annotations of a step GitHub shows.
 _MOST_ERRORS = 10
 _MOST_WARNINGS = 10
 # A summary is cut off, or refused, at 1 MiB.

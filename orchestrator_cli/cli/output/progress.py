@@ -22,7 +22,7 @@ COUNT_AFTER_SECONDS = 0.5
 _LIVE_SECONDS = 0.125
 _EARLY_SECONDS = 30.0
 _EARLY_FRACTION = 0.05
-# From so many columns on there is room for a bar.
+# How many columns leave room for a bar.
 _BAR_COLUMNS = 100
 
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _GAP = 2
 _TRAILING = re.compile(r" +((?:\x1b\[0m)?) *$")
-# So many rows are awaited before they are laid out; those after them get the same columns.
+# How many rows are awaited before they are laid out; later ones get the same columns.
 _ROWS_AT_ONCE = 50
 
 

@@ -16,7 +16,7 @@ _PIPE_COLUMNS = 4096
 
 
 def print_tree(output: Output, paths: Iterable[tuple[str, str]]) -> None:
-    """Print paths, in the order of a listing, each with a note behind its name."""
+    """Print paths, in the order of a listing, each with a note after its name."""
     from rich.text import Text
     from rich.tree import Tree
 

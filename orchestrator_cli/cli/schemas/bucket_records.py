@@ -7,12 +7,12 @@ from typing import Annotated, Any
 
 from pydantic import Field, RootModel
 
-from orchestrator_cli.cli.schemas.records import Record, one_of
+from orchestrator_cli.cli.schemas.records import OutputRecord, one_of
 from orchestrator_cli.core.executions.doctor.checker import Verdict
 from orchestrator_cli.core.retention.lifecycle.configuration import Action
 
 
-class RuleChange(Record):
+class RuleChange(OutputRecord):
     """What is done with one lifecycle rule; `before` and `after` are as S3 has them."""
 
     rule_id: str | None
@@ -21,7 +21,7 @@ class RuleChange(Record):
     after: dict[str, Any] | None
 
 
-class LifecyclePlan(Record):
+class LifecyclePlan(OutputRecord):
     """What would change, or has changed."""
 
     bucket: str
@@ -31,7 +31,7 @@ class LifecyclePlan(Record):
     size_filter_dropped: list[str] = Field(description="The rules that the server cut short.")
 
 
-class LifecycleRules(Record):
+class LifecycleRules(OutputRecord):
     """The rules as S3 has them."""
 
     bucket: str
@@ -39,14 +39,14 @@ class LifecycleRules(Record):
     transition_default_minimum_object_size: str | None
 
 
-class ClassUsage(Record):
+class ClassUsage(OutputRecord):
     """What lies in one storage class."""
 
     objects: int
     size_bytes: int
 
 
-class CostGroup(Record):
+class CostGroup(OutputRecord):
     """What a group of executions costs; dollars are those of a month unless said otherwise."""
 
     by: str
@@ -67,7 +67,7 @@ class CostGroup(Record):
     storage: dict[str, ClassUsage] = Field(description="By storage class.")
 
 
-class Prices(Record):
+class Prices(OutputRecord):
     """Which prices were taken."""
 
     region: str
@@ -85,7 +85,7 @@ class CostTotal(CostGroup):
     inventory_created_at: datetime | None
 
 
-class Check(Record):
+class Check(OutputRecord):
     """One thing that was tried."""
 
     name: str
@@ -94,7 +94,7 @@ class Check(Record):
     actions: list[str] = Field(description="The IAM actions that were refused.")
 
 
-class Diagnosis(Record):
+class Diagnosis(OutputRecord):
     """What the bucket and the credentials can do."""
 
     bucket: str
@@ -104,18 +104,18 @@ class Diagnosis(Record):
     checks: list[Check]
 
 
-class Setting(Record):
+class Setting(OutputRecord):
     """A setting and where it comes from."""
 
     value: str | None
     origin: str
 
 
-class Settings(RootModel[dict[str, Setting]]):
+class ResolvedSettings(RootModel[dict[str, Setting]]):
     """All settings by name."""
 
 
-class PromisedFile(Record):
+class PromisedFile(OutputRecord):
     """A file that a bench has promised."""
 
     path: str
@@ -123,7 +123,7 @@ class PromisedFile(Record):
     sha256: str | None = None
 
 
-class BenchRecord(Record):
+class BenchRecord(OutputRecord):
     """With --offline: what execution.json says."""
 
     execution_id: str

@@ -43,12 +43,12 @@ OUTPUTS: Mapping[str, CommandOutput] = {
         (records.MatchedLine, records.MatchCount, records.MatchedLog), is_stream=True
     ),
     "show": CommandOutput((ExecutionMetadata,)),
-    "url": CommandOutput((records.Link, records.PageLink), is_stream=True),
+    "url": CommandOutput((records.FileLink, records.PageLink), is_stream=True),
     "download": CommandOutput((records.DownloadedFile,), is_stream=True),
     "verify": CommandOutput((records.VerifiedFile,), is_stream=True),
     "index": CommandOutput((records.IndexedLog,), is_stream=True),
     "sync-efs": CommandOutput(
-        (records.SyncedFile, records.PlannedFile, records.SyncPass), is_stream=True
+        (records.SyncedFile, records.PlannedSync, records.SyncTotals), is_stream=True
     ),
     "salvage": CommandOutput((records.SalvagedExecution,)),
     "adapter check": CommandOutput((records.AdapterFinding,), is_stream=True),
@@ -57,7 +57,7 @@ OUTPUTS: Mapping[str, CommandOutput] = {
     "lifecycle show": CommandOutput((bucket_records.LifecycleRules,)),
     "restore": CommandOutput((records.RestoredFile,), is_stream=True),
     "cost": CommandOutput((bucket_records.CostGroup, bucket_records.CostTotal), is_stream=True),
-    "config show": CommandOutput((bucket_records.Settings,)),
+    "config show": CommandOutput((bucket_records.ResolvedSettings,)),
     "doctor": CommandOutput((bucket_records.Diagnosis,)),
 }
 

@@ -28,20 +28,20 @@ _FAILED, _SKIPPED = "failed", "skipped"
 _RESTORES = [outcome for outcome in RestoreOutcome if outcome is not RestoreOutcome.ARCHIVED]
 
 
-class Record(BaseModel):
+class OutputRecord(BaseModel):
     """One object. No other fields are printed."""
 
     model_config = ConfigDict(extra="forbid")
 
 
-class Restore(Record):
+class Restore(OutputRecord):
     """The copy of an archived file that can be read."""
 
     ongoing: bool = Field(description="Whether it is still being made.")
     expires_at: datetime | None = Field(description="Until when it can be read.")
 
 
-class ListedFile(Record):
+class ListedFile(OutputRecord):
     """A stored file."""
 
     path: str = Field(description="Relative to the execution.")
@@ -53,7 +53,7 @@ class ListedFile(Record):
     etag: str
 
 
-class UploadedFile(Record):
+class UploadedFile(OutputRecord):
     """What became of a file; with --dry-run, what would."""
 
     source: str = Field(description="The local path, or `-` for standard input.")
@@ -71,7 +71,7 @@ class UploadedFile(Record):
     content_type: str = Field(default="", description="With --dry-run only.")
 
 
-class DownloadedFile(Record):
+class DownloadedFile(OutputRecord):
     """What became of a file."""
 
     path: str
@@ -83,7 +83,7 @@ class DownloadedFile(Record):
     exit_code: ExitCode
 
 
-class VerifiedFile(Record):
+class VerifiedFile(OutputRecord):
     """What was found of a file."""
 
     path: str
@@ -92,7 +92,7 @@ class VerifiedFile(Record):
     size_bytes: int
 
 
-class Link(Record):
+class FileLink(OutputRecord):
     """A presigned URL of a file."""
 
     path: str
@@ -103,7 +103,7 @@ class Link(Record):
     size_bytes: int
 
 
-class PageLink(Record):
+class PageLink(OutputRecord):
     """With --ui: the page of an execution or of a log."""
 
     execution_id: str
@@ -111,7 +111,7 @@ class PageLink(Record):
     url: str
 
 
-class MatchedLine(Record):
+class MatchedLine(OutputRecord):
     """A line that matches, or one around it."""
 
     execution_id: str
@@ -122,7 +122,7 @@ class MatchedLine(Record):
     text: str
 
 
-class MatchCount(Record):
+class MatchCount(OutputRecord):
     """With --count: how many lines of a log match."""
 
     execution_id: str
@@ -130,14 +130,14 @@ class MatchCount(Record):
     count: int
 
 
-class MatchedLog(Record):
+class MatchedLog(OutputRecord):
     """With --files-with-matches: a log that has a match."""
 
     execution_id: str
     log: str
 
 
-class RestoredFile(Record):
+class RestoredFile(OutputRecord):
     """What became of an archived file."""
 
     path: str
@@ -148,7 +148,7 @@ class RestoredFile(Record):
     error: str | None
 
 
-class IndexedLog(Record):
+class IndexedLog(OutputRecord):
     """What is noted of a log."""
 
     log: str
@@ -157,7 +157,7 @@ class IndexedLog(Record):
     error_count: int = Field(description="Lines that look like errors.")
 
 
-class SyncedFile(Record):
+class SyncedFile(OutputRecord):
     """What became of a file of a bench."""
 
     bench_id: str | None
@@ -171,7 +171,7 @@ class SyncedFile(Record):
     exit_code: ExitCode
 
 
-class PlannedFile(Record):
+class PlannedSync(OutputRecord):
     """With --dry-run: what would be done with a file."""
 
     bench_id: str
@@ -183,7 +183,7 @@ class PlannedFile(Record):
     would_delete: bool
 
 
-class PassTotals(Record):
+class PassTotals(OutputRecord):
     """The totals of a pass."""
 
     executions: int
@@ -201,13 +201,13 @@ class PassTotals(Record):
     deleted_bytes: int
 
 
-class SyncPass(Record):
+class SyncTotals(OutputRecord):
     """The last line of a pass."""
 
     totals: PassTotals = Field(alias="pass")
 
 
-class SalvagedLog(Record):
+class SalvagedLog(OutputRecord):
     """What became of one live log."""
 
     path: str
@@ -219,7 +219,7 @@ class SalvagedLog(Record):
     error: str | None
 
 
-class SalvagedExecution(Record):
+class SalvagedExecution(OutputRecord):
     """An execution that is finished by what its live logs hold."""
 
     execution_id: str
@@ -227,7 +227,7 @@ class SalvagedExecution(Record):
     logs: list[SalvagedLog]
 
 
-class AdapterFinding(Record):
+class AdapterFinding(OutputRecord):
     """What is wrong or odd in a bench's directory."""
 
     path: str

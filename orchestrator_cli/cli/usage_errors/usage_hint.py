@@ -54,7 +54,7 @@ def _for_option(typed: str, context: click.Context, arguments: Sequence[str]) ->
     advice = OPTION_ADVICE.get((_place(context), typed)) or OPTION_ADVICE.get(("*", typed))
     if advice is not None:
         return advice
-    moved = _moved_behind_command(context, arguments) if context.parent is None else None
+    moved = _moved_after_command(context, arguments) if context.parent is None else None
     if moved is not None:
         return moved
     rewritten = _rewritten(context, arguments)
@@ -77,7 +77,7 @@ def _names_of_options(context: click.Context) -> str:
     return ", ".join([*names[:_MOST_NAMES], *(["…"] if names[_MOST_NAMES:] else [])])
 
 
-def _moved_behind_command(context: click.Context, arguments: Sequence[str]) -> str | None:
+def _moved_after_command(context: click.Context, arguments: Sequence[str]) -> str | None:
     """Return the hint for an option of a command that was typed before it."""
     root = context.command
     if not isinstance(root, click.Group):
@@ -166,7 +166,7 @@ def _with_known_value(param: click.Parameter | None, arguments: Sequence[str]) -
 
 
 def _with_values(words: Sequence[str]) -> Iterator[tuple[str, str, str]]:
-    """Yield each word as an option, the sign in it, and the value in it or behind it."""
+    """Yield each word as an option, the sign in it, and the value in it or after it."""
     for word, after in zip(words, [*words[1:], ""], strict=True):
         name, sign, value = word.partition("=")
         yield name, sign, value if sign else after

@@ -90,7 +90,7 @@ class BoundToken:
         return (current_token() or self._default).is_set()
 
     def add_callback(self, callback: Callable[[], object], /) -> Callable[[], object]:
-        """Call this once the work of this thread should stop. Returns what removes it."""
+        """Call this once the work of this thread should stop; return what removes it."""
         return (current_token() or self._default).add_callback(callback)
 
 

@@ -82,7 +82,7 @@ _OTHER_P = frozenset(
 # What follows its -k picks tests by their names.
 _PYTEST = frozenset({"pytest", "py.test"})
 _LOGIN_COMMAND = "login"
-# Which short options of which programs have a password, right behind them too.
+# Which short options of which programs have a password, which may follow without a space.
 _SHORT = {"redis-cli": "-a", "sqlcmd": "-P", "zip": "-P", "unzip": "-P", "curl": "-b"}
 _SHORT |= dict.fromkeys(("mysql", "mysqldump", "mysqladmin", "mariadb", "sshpass"), "-p")
 _SHORT |= dict.fromkeys(("ldapsearch", "ldapmodify", "ldapadd", "ldapdelete"), "-w")

@@ -48,13 +48,13 @@ class MemoryReservation:
         self._held = budget.acquire(size_bytes)
 
     def release(self) -> None:
-        """Give the bytes back; nothing where that was done."""
+        """Give the bytes back, unless that was done."""
         held, self._held = self._held, 0
         if held:
             self._budget.release(held)
 
     def reacquire(self) -> None:
-        """Wait for the bytes once more; nothing where they are held."""
+        """Wait for the bytes once more, unless they are held."""
         if not self._held:
             self._held = self._budget.acquire(self._size_bytes)
 

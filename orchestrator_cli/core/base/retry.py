@@ -22,7 +22,7 @@ class RequestProgress:
     """When the requests under one policy were first sent and last succeeded, by its clock."""
 
     def __init__(self) -> None:
-        """Begin where nothing was asked."""
+        """Begin before the first request."""
         self.succeeded_at = float("-inf")
         self.asked_at: float | None = None
         self.is_answered = False

@@ -6,8 +6,8 @@ import re
 
 # Bidirectional overrides and isolates can make a name read as another one.
 _BIDI = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-# A signed query string; elements of S3's error answers; headers as a proxy may show them; the user
-# and password of a URL.
+# A signed query string; elements of S3's error responses; headers as proxies show them; user and
+# password of a URL.
 _SECRETS = (
     r"(?i)(?P<keep>)[?&][^\s\"'<>?]*X-Amz-[^\s\"'<>]*",
     r"(?P<keep><[\w-]*(Token|Secret|Sign|Credential|Canonical|AccessKey)[\w-]*>)[^<]*",
@@ -38,7 +38,7 @@ def _escape(character: str) -> str:
 def without_secrets(text: str) -> str:
     """Return a text, as of a traceback, without what could be used to sign or to pass as us.
 
-    Servers repeat our own request in some error answers, its session token included.
+    Servers repeat our own request in some error responses, its session token included.
     """
     for pattern in _SECRETS:
         text = re.sub(pattern, r"\g<keep>…", text)

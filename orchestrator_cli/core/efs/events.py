@@ -1,7 +1,8 @@
-"""What a sync reports: an event a file, and the totals of a pass."""
+"""What a sync reports: an event a file, and the totals of a pass; and when it is to stop."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -14,6 +15,7 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.efs.tree import BenchExecution
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.upload.local_file import SourceChangedError
+from orchestrator_cli.core.transfer.upload.plan import SkippedPath
 
 _SEE_TO_THAT = "see to that, then run the same command again"
 
@@ -44,7 +46,7 @@ class SyncState(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class SyncEvent:
-    """One file of a pass; what S3 held before and keeps its local copy makes none.
+    """One file of a pass; one that S3 held before, and whose local copy stays, makes none.
 
     `path` is relative to the execution, None for what has no place in it.
     """
@@ -57,6 +59,13 @@ class SyncEvent:
     sent_bytes: int = 0
     detail: str | None = None
     error: OrchestratorError | None = None
+
+    @classmethod
+    def of_skipped(cls, path: SkippedPath, execution: BenchExecution | None = None) -> SyncEvent:
+        """Return the event of a path that is left alone: a failure if it could not be read."""
+        state = SyncState.FAILED if path.error else SyncState.SKIPPED
+        detail = path.reason if path.error is None else None
+        return cls(path.source, state, execution, detail=detail, error=path.error)
 
 
 @dataclass
@@ -121,3 +130,25 @@ class SyncSummary:
             were = "files are stored and could not be deleted here"
         line = f"{self.undeleted:,} {were}"
         return PartialFailureError(line, hint=_SEE_TO_THAT, retryable=True)
+
+
+class SyncMonitor:
+    """Counts the events of a pass and passes them on, from one thread.
+
+    `stopping` is asked between files: once it returns True, what has begun is ended, and nothing
+    else is begun.
+    """
+
+    def __init__(
+        self,
+        on_event: Callable[[SyncEvent], None],
+        stopping: Callable[[], bool] = lambda: False,
+    ) -> None:
+        self.summary = SyncSummary()
+        self.stopping = stopping
+        self._on_event = on_event
+
+    def emit(self, event: SyncEvent) -> None:
+        """Count one event and pass it on."""
+        self.summary.add(event)
+        self._on_event(event)

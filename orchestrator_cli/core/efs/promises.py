@@ -17,7 +17,7 @@ def broken_promises(current: SyncPass, record: BenchRecord) -> Iterator[tuple[st
     """Yield the local path of each promised file that is not there or not as promised, and why.
 
     Until the bench has said how the test ended, more may come. A file that is there and not stored
-    yet is broken no promise: it is settling, or has failed and is told as that.
+    yet breaks no promise: it is settling, or has failed and is reported as that.
     """
     if not record.is_finished:
         return

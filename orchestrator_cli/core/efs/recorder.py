@@ -6,7 +6,7 @@ from datetime import datetime
 
 from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.efs.contract.record import undeclared
+from orchestrator_cli.core.efs.contract.record import metadata_from_directory
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.executions.record.artifact_status import is_tree_stored
@@ -136,11 +136,11 @@ def _as_running(current: SyncPass) -> ExecutionMetadata:
     """Return what an execution is made with: what the bench says, or what its directory does."""
     if current.declared is not None:
         return current.declared.as_running()
-    return undeclared(current.execution)
+    return metadata_from_directory(current.execution)
 
 
 def _resolved(current: SyncPass, metadata: ExecutionMetadata, has_seen_all: bool) -> set[str]:
-    """Return the paths of recorded failures that are none any more."""
+    """Return the paths of recorded failures that are no failures any more."""
     execution = current.execution
     failing = {failure.path for failure in metadata.failures}
     # That S3 holds something under a name is not enough: the file may be in conflict with it.

@@ -15,7 +15,7 @@ from orchestrator_cli.core.base.errors import NotFoundError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import is_execution_id
 from orchestrator_cli.core.files.checks import Parts
-from orchestrator_cli.core.files.directory import Kind
+from orchestrator_cli.core.files.directory import FileKind
 from orchestrator_cli.core.files.tree import Tree
 from orchestrator_cli.core.files.walk import kind_of, walk
 from orchestrator_cli.core.transfer.upload.plan import (
@@ -53,7 +53,7 @@ class BenchExecution:
     def has_raw(self) -> bool:
         """Return True if there is anything that the bench means to be stored."""
         with contextlib.suppress(OSError):
-            return kind_of(self.tree.stat(self.raw)) is Kind.DIRECTORY
+            return kind_of(self.tree.stat(self.raw)) is FileKind.DIRECTORY
         return False
 
 
@@ -77,15 +77,15 @@ def tree_fingerprint(execution: BenchExecution) -> TreeFingerprint:
             status = entry.status
             if status is None or entry.error is not None:
                 continue
-            told = (
+            identity = (
                 entry.parts,
                 status.st_ino,
                 status.st_size,
                 status.st_mtime_ns,
                 status.st_ctime_ns,
             )
-            digest ^= hash(told)
-            if entry.kind is not Kind.DIRECTORY:
+            digest ^= hash(identity)
+            if entry.kind is not FileKind.DIRECTORY:
                 files += 1
                 oldest = min(oldest or status.st_ctime, status.st_ctime)
     return TreeFingerprint(files, digest, oldest)
@@ -115,7 +115,7 @@ def list_bench_executions(
             f"{what} {printable(root)}", hint="is it mounted? or name the place with --root"
         )
     for bench in named:
-        if bench.kind is not Kind.DIRECTORY:
+        if bench.kind is not FileKind.DIRECTORY:
             yield SkippedPath(str(root / bench.name), "not the directory of a bench")
             continue
         for item in _list_bench(tree, root / bench.name, execution_id):
@@ -136,7 +136,7 @@ def _list_bench(
         return
     for entry in entries:
         found, path = entry.name.upper(), directory / entry.name
-        if not is_execution_id(found) or entry.kind is not Kind.DIRECTORY:
+        if not is_execution_id(found) or entry.kind is not FileKind.DIRECTORY:
             if execution_id is None:
                 yield SkippedPath(str(path), "not the directory of an execution")
         elif execution_id in (None, found):
@@ -158,9 +158,9 @@ def plan_execution(execution: BenchExecution) -> Iterator[PlanItem]:
         return
     for entry in entries:
         path = execution.directory / entry.name
-        if entry.name == RECORD_NAME and entry.kind is Kind.FILE:
+        if entry.name == RECORD_NAME and entry.kind is FileKind.FILE:
             continue
-        if entry.name not in _PLACES or entry.kind is not Kind.DIRECTORY:
+        if entry.name not in _PLACES or entry.kind is not FileKind.DIRECTORY:
             yield SkippedPath(str(path), "neither raw/ nor temp/")
         elif entry.name == "raw":
             plan = TreePlan(

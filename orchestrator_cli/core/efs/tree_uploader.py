@@ -8,7 +8,7 @@ from dataclasses import replace
 from datetime import datetime
 
 from orchestrator_cli.core.base.errors import ConflictError
-from orchestrator_cli.core.efs.events import SyncEvent, SyncState
+from orchestrator_cli.core.efs.events import SyncEvent, SyncMonitor, SyncState
 from orchestrator_cli.core.efs.planner import Decision, decide
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.sync_pass import SyncPass
@@ -17,11 +17,11 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.local_file import SourceChangedError
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
-from orchestrator_cli.core.transfer.upload.uploader import Uploader
+from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadHooks
 
 
 class TreeUploader:
-    """Uploads the files that a pass has chosen, and reports each to `emit`."""
+    """Uploads the files that a pass has chosen, and reports each to the monitor."""
 
     def __init__(
         self,
@@ -29,15 +29,13 @@ class TreeUploader:
         target: UploadTarget,
         rules: SyncRules,
         now: Callable[[], datetime],
-        emit: Callable[[SyncEvent], None],
-        stopping: Callable[[], bool],
+        monitor: SyncMonitor,
     ) -> None:
         self._engine = engine
         self._target = target
         self._rules = rules
         self._now = now
-        self._emit = emit
-        self._stopping = stopping
+        self._monitor = monitor
 
     def run(self, current: SyncPass, plan: Iterator[PlannedFile]) -> None:
         """Upload a plan; the files that still fail are left in `current.failed`.
@@ -68,7 +66,8 @@ class TreeUploader:
                 yield item
 
         # An object that appears after the listing is met by the create-only put all the same.
-        Uploader(self._engine, self._target, on_result, current.etag_of).run(noted())
+        hooks = UploadHooks(on_result)
+        Uploader(self._engine, self._target, hooks, current.etag_of).run(noted())
 
     def _retry(self, current: SyncPass) -> None:
         """Retry the files whose errors may pass, after the waits of the retry policy."""
@@ -79,7 +78,7 @@ class TreeUploader:
                 for source, result in current.failed.items()
                 if not isinstance(result.error, ConflictError | SourceChangedError)
             ]
-            if not again or self._stopping():
+            if not again or self._monitor.stopping():
                 return
             retry.wait(retry.backoff_seconds(failures))
             self._upload(current, self._still_at_rest(current, again))
@@ -92,10 +91,10 @@ class TreeUploader:
                 continue
             source = item.source
             del current.failed[source]
-            self._emit(SyncEvent(source, SyncState.SETTLING, current.execution, item.path))
+            self._monitor.emit(SyncEvent(source, SyncState.SETTLING, current.execution, item.path))
 
     def _emit_result(self, current: SyncPass, result: UploadResult) -> None:
-        self._emit(
+        self._monitor.emit(
             SyncEvent(
                 result.source,
                 SyncState.of(result),

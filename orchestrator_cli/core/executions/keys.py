@@ -105,7 +105,7 @@ def log_tail_key(execution_id: str, log: str) -> str:
 
 
 def key_after_execution(execution_id: str, prefix: str = EXECUTIONS_PREFIX) -> str:
-    """Return what sorts behind everything of one execution, and before all of the next."""
+    """Return what sorts after everything of one execution, and before all of the next."""
     return f"{prefix}{execution_id}0"
 
 

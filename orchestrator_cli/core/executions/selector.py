@@ -2,24 +2,34 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.ids import LATEST, URL_SCHEME, is_execution_id
-from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX
+from orchestrator_cli.core.executions.ids import (
+    CLOCK_SKEW,
+    LATEST,
+    URL_SCHEME,
+    is_execution_id,
+    is_execution_id_prefix,
+)
+from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, parse_execution_prefix
 from orchestrator_cli.core.executions.listings.executions import (
     LISTS_EXECUTIONS,
-    resolve_execution_id,
+    list_execution_ids,
 )
 from orchestrator_cli.core.executions.listings.newest import NewestIds
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.filters import ExecutionFilter
 
+_LATEST_WINDOWS_HOURS = (1, 24, 24 * 7, 24 * 30, 24 * 366)
 # How far back @latest is looked for.
 LATEST_WINDOW = timedelta(days=366)
 # The fields of a filter, as selectors name them.
@@ -37,7 +47,7 @@ _LABEL = "label."
 def resolve_selector(store: ArtifactStore, text: str, now: datetime) -> str:
     """Return the id that a selector stands for.
 
-    That is an id or a unique start of one, with or without `/` behind it, the URL of the execution
+    That is an id or a unique start of one, with or without `/` after it, the URL of the execution
     or of anything in it, `@latest`, or `@latest:suite=smoke,result=fail`. Raises NotFoundError and
     UsageError.
     """
@@ -46,6 +56,41 @@ def resolve_selector(store: ArtifactStore, text: str, now: datetime) -> str:
     if text.startswith(LATEST + ":"):
         return _latest_like(store, text, now)
     return resolve_execution_id(store, text.removesuffix("/"), now)
+
+
+def resolve_execution_id(store: ObjectReader, text: str, now: datetime) -> str:
+    """Return the id that `@latest`, a unique prefix or a whole ULID stands for.
+
+    Raises NotFoundError, and UsageError for a prefix of several.
+    """
+    if text == LATEST:
+        return _latest_execution_id(store, now)
+    folded = text.upper()
+    if is_execution_id(folded):
+        return folded
+    if not is_execution_id_prefix(text):
+        raise not_an_id(text)
+    found: list[str] = []
+    for prefix in store.list_prefixes(EXECUTIONS_PREFIX + folded):
+        execution_id = parse_execution_prefix(prefix)
+        if execution_id is not None:
+            found.append(execution_id)
+        if len(found) > 1:
+            raise ambiguous_prefix(text, found)
+    if not found:
+        raise no_such_prefix(store, text)
+    return found[0]
+
+
+def _latest_execution_id(store: ObjectReader, now: datetime) -> str:
+    for hours in _LATEST_WINDOWS_HOURS:
+        latest = None
+        since = now - timedelta(hours=hours)
+        for latest in list_execution_ids(store, since, now + CLOCK_SKEW, now):  # noqa: B007
+            pass
+        if latest is not None:
+            return latest
+    raise NotFoundError(f"no execution of the last year in {store.location}")
 
 
 def _id_of_url(store: ArtifactStore, url: str) -> str:
@@ -125,3 +170,31 @@ def _check_values(values: dict[str, set[str]]) -> None:
                 f"no execution has {name}={printable(value)}",
                 hint=f"{name} is one of {', '.join(choices)}",
             )
+
+
+def not_an_id(text: str) -> UsageError:
+    """Return the error for what cannot stand for an execution."""
+    return UsageError(f"not an execution id: {printable(text)!r}", hint=what_an_id_can_be(text))
+
+
+def what_an_id_can_be(text: str) -> str:
+    """Return the hint for what is no id: it may be the name of a suite."""
+    hint = "give a ULID, the start of one, or @latest"
+    if re.fullmatch(r"[A-Za-z][\w.-]*", text, re.ASCII):
+        hint += f"; for a suite's newest, @latest:suite={text}"
+    return hint
+
+
+def no_such_prefix(store: ObjectReader, prefix: str) -> NotFoundError:
+    """Return the error for a prefix that no execution's id has."""
+    return NotFoundError(
+        f"no execution id starts with {prefix} in {store.location}", hint=LISTS_EXECUTIONS
+    )
+
+
+def ambiguous_prefix(prefix: str, found: Iterable[str]) -> UsageError:
+    """Return the error for the start of several ids, of which some were found."""
+    return UsageError(
+        f"{prefix} is the start of several execution ids: {', '.join(found)}, …",
+        hint="give more of the ID",
+    )

@@ -28,7 +28,7 @@ _NO_SURPRISE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 Check = Callable[[os.stat_result, str], None]
 
 
-class Kind(StrEnum):
+class FileKind(StrEnum):
     """The kind of a directory's entry."""
 
     FILE = "file"
@@ -41,13 +41,13 @@ class Found(NamedTuple):
     """An entry of a directory, with its kind when it was found."""
 
     name: str
-    kind: Kind
+    kind: FileKind
 
     @property
     def key_order(self) -> bytes:
         """The sort key in S3's order: the keys below a directory go on with a slash."""
         name = os.fsencode(self.name)
-        return name + b"/" if self.kind is Kind.DIRECTORY else name
+        return name + b"/" if self.kind is FileKind.DIRECTORY else name
 
 
 class Directory:
@@ -127,15 +127,15 @@ class Directory:
     ) -> io.FileIO:
         """Open a file for reading and writing, or make it where there is none.
 
-        One that is there must be ours and have no other name, for it may have been planted; or
-        whatever another `check` of it says.
+        One that is there must be ours and have no other name, for it may have been planted; unless
+        another `check` of it is given.
         """
         flags = os.O_RDWR | os.O_CREAT | _NO_SURPRISE
         descriptor = self._open(name, flags, mode, "a regular file")
         return _checked(descriptor, "r+b", name, check)
 
     def create_file(self, name: str, mode: int = 0o666) -> io.FileIO:
-        """Make a file, for reading and writing. Raises FileExistsError where there is anything."""
+        """Make a file, for reading and writing. Raises FileExistsError where the name is taken."""
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | _NO_SURPRISE
         return io.FileIO(self._open(name, flags, mode, "a regular file"), "r+b")
 
@@ -203,12 +203,12 @@ class Directory:
         self.close()
 
 
-def _kind(entry: os.DirEntry[str]) -> Kind:
+def _kind(entry: os.DirEntry[str]) -> FileKind:
     if entry.is_symlink():
-        return Kind.LINK
+        return FileKind.LINK
     if entry.is_dir(follow_symlinks=False):
-        return Kind.DIRECTORY
-    return Kind.FILE if entry.is_file(follow_symlinks=False) else Kind.SPECIAL
+        return FileKind.DIRECTORY
+    return FileKind.FILE if entry.is_file(follow_symlinks=False) else FileKind.SPECIAL
 
 
 def _checked(descriptor: int, mode: str, name: str, check: Check) -> io.FileIO:

@@ -7,7 +7,7 @@ import os
 from dataclasses import dataclass
 
 from orchestrator_cli.core.files.checks import UnsafeFileError, same_file
-from orchestrator_cli.core.files.directory import Directory, Kind
+from orchestrator_cli.core.files.directory import Directory, FileKind
 
 _Mount = tuple[int, str]
 _ABOVE = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -57,12 +57,12 @@ def _enter(parent: Directory, name: str, mount: _Mount) -> tuple[_Level, Directo
         _check_mount(here, mount, name)
         found = here.scan()
         for one in found:
-            if one.kind is not Kind.DIRECTORY:
+            if one.kind is not FileKind.DIRECTORY:
                 here.remove_file(one.name)
     except BaseException:
         here.close()
         raise
-    return _Level(name, status, [one.name for one in found if one.kind is Kind.DIRECTORY]), here
+    return _Level(name, status, [one.name for one in found if one.kind is FileKind.DIRECTORY]), here
 
 
 def _check_mount(directory: Directory, mount: _Mount, name: str) -> None:
@@ -75,9 +75,9 @@ def _mount_of(directory: Directory) -> _Mount:
     descriptor, mount = directory.fileno(), ""
     with (
         contextlib.suppress(OSError),
-        open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as told,
+        open(f"/proc/self/fdinfo/{descriptor}", encoding="ascii") as info,
     ):
-        mount = next((line for line in told if line.startswith("mnt_id:")), "")
+        mount = next((line for line in info if line.startswith("mnt_id:")), "")
     return directory.status().st_dev, mount
 
 

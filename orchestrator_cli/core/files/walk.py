@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from orchestrator_cli.core.files.checks import Parts
-from orchestrator_cli.core.files.directory import Directory, Found, Kind
+from orchestrator_cli.core.files.directory import Directory, FileKind, Found
 from orchestrator_cli.core.files.tree import Tree, TreeFile
 
 
@@ -22,7 +22,7 @@ class Entry:
     tree: Tree
     above: Parts
     name: str
-    kind: Kind
+    kind: FileKind
     status: os.stat_result | None = None
     error: OSError | None = None
 
@@ -57,7 +57,7 @@ def walk(
         inner: Entry | None = None
         for entry in _entries(tree, level):
             yield entry
-            if entry.kind is Kind.DIRECTORY and entry.error is None and enters(entry):
+            if entry.kind is FileKind.DIRECTORY and entry.error is None and enters(entry):
                 inner = entry
                 break
         if inner is None:
@@ -88,10 +88,10 @@ def _entries(tree: Tree, level: _Level) -> Iterator[Entry]:
         yield Entry(tree, level.parts, found.name, kind_of(status), status)
 
 
-def kind_of(status: os.stat_result) -> Kind:
+def kind_of(status: os.stat_result) -> FileKind:
     """Return the kind of file that `lstat` has shown."""
     if stat.S_ISREG(status.st_mode):
-        return Kind.FILE
+        return FileKind.FILE
     if stat.S_ISDIR(status.st_mode):
-        return Kind.DIRECTORY
-    return Kind.LINK if stat.S_ISLNK(status.st_mode) else Kind.SPECIAL
+        return FileKind.DIRECTORY
+    return FileKind.LINK if stat.S_ISLNK(status.st_mode) else FileKind.SPECIAL

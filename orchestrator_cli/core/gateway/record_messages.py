@@ -14,7 +14,7 @@ from orchestrator_cli.core.gateway.limits import MAX_CHANGES, MAX_ERROR_CHARACTE
 from orchestrator_cli.core.gateway.message_fields import Path, StrictRequest
 
 
-class BegunUpload(StrictRequest):
+class BegunRequest(StrictRequest):
     """An upload that is about to store its first file."""
 
     upload_id: Annotated[str, Field(pattern=r"^[0-9a-f]{16,64}$", examples=["3c" * 8])] = Field(

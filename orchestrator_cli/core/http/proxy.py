@@ -99,9 +99,9 @@ def _parse_proxy(url: str) -> Proxy:
         parts = urlsplit(url)
         port = parts.port or _DEFAULT_PORTS.get(scheme, _DEFAULT_SOCKS_PORT)
     except ValueError as error:
-        raise InvalidProxyError("a proxy that is no URL") from error
+        raise InvalidProxyError("a proxy that is not a URL") from error
     if not parts.hostname:
-        raise InvalidProxyError("a proxy that is no URL")
+        raise InvalidProxyError("a proxy that is not a URL")
     username = None if parts.username is None else unquote(parts.username)
     return Proxy(scheme, parts.hostname, port, username, unquote(parts.password or ""))
 

@@ -46,10 +46,10 @@ Body = bytes | bytearray | memoryview | BodyReader
 class Request(NamedTuple):
     """One HTTP request. The names of `headers` are in lower case; the body's length is added.
 
-    `sink` is called with the body of a 2xx answer, piece by piece; the body of any other answer is
+    `sink` is called with the body of a 2xx response, piece by piece; the body of any other one is
     collected in `Response.body`. Without a sink every body is collected, up to `max_body_bytes`.
     What the body or the sink raises ends the request and is raised by whoever sends it.
-    `total_timeout_seconds` limits the whole request, for answers that are small: without it, a
+    `total_timeout_seconds` limits the whole request, for responses that are small: without it, a
     request may take as long as bytes keep moving.
     """
 
@@ -186,7 +186,7 @@ class StopToken(Protocol):
         ...
 
     def add_callback(self, callback: Callable[[], object], /) -> Callable[[], object]:
-        """Call this once the work should stop, from any thread. Returns what removes it.
+        """Call this once the work should stop, from any thread. Returns a function that removes it.
 
         It is called at once where the work should stop already.
         """

@@ -22,7 +22,7 @@ class LiveConflictError(ConflictError):
 class LiveClaim:
     """The right of one writer to the live logs of an execution, and its heartbeat.
 
-    Who takes over from another one, or begins again, compares what is stored with its own bytes
+    Whoever takes over from another one, or begins again, compares what is stored with its own bytes
     before it stores more: see `settle`.
     """
 
@@ -95,7 +95,10 @@ class LiveClaim:
         raise LiveConflictError("the heartbeat changes all the time", retryable=True)
 
     def _find_own(self, state: LiveState) -> StoredState | None:
-        """Return our own heartbeat, whose answer was lost. Raises LiveConflictError for another."""
+        """Return our own heartbeat, whose response was lost.
+
+        Raises LiveConflictError for another.
+        """
         found = self._store.read_state()
         if found is not None and (found.state.writer, found.state.epoch) != (
             state.writer,

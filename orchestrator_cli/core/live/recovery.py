@@ -1,4 +1,4 @@
-"""Restore the end of a local log from its live segments."""
+"""Recover the end of a local log from its live segments."""
 
 from __future__ import annotations
 

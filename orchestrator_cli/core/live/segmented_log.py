@@ -117,7 +117,7 @@ class SegmentedLog:
         return sha256(data).hex() == segment.sha256
 
     def advance(self, segment: Segment, data: bytes | None = None) -> None:
-        """Go on after a segment that is stored; behind the end marker there is nothing."""
+        """Go on after a segment that is stored; after the end marker there is nothing."""
         if data is None:
             data = self._read(segment.offset, segment.size_bytes)
         line = self.position.line + data.count(b"\n")

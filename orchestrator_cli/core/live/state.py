@@ -22,7 +22,7 @@ MAX_STATE_BYTES = 256 * 1024
 HEARTBEAT_SECONDS = 35.0
 # Two heartbeats that did not come.
 SILENT_AFTER_SECONDS = 90.0
-GONE_AFTER_SECONDS = 300.0
+LOST_AFTER_SECONDS = 300.0
 _WRITER = re.compile(r"[0-9a-f]{32}")
 _MAX_TEXT_CHARACTERS = 1024
 _MAX_INTERVAL_SECONDS = 10**6
@@ -36,9 +36,9 @@ class Liveness(StrEnum):
     LOST = "lost"
 
 
-def liveness_after(age_seconds: float, gone_after_seconds: float = GONE_AFTER_SECONDS) -> Liveness:
+def liveness_after(age_seconds: float, lost_after_seconds: float = LOST_AFTER_SECONDS) -> Liveness:
     """Return what the age of a heartbeat tells, by S3's clock, of a log that has not ended."""
-    if age_seconds > gone_after_seconds:
+    if age_seconds > lost_after_seconds:
         return Liveness.LOST
     return Liveness.SILENT if age_seconds > SILENT_AFTER_SECONDS else Liveness.ALIVE
 
@@ -131,14 +131,14 @@ def _position(name: str, found: Any) -> LogPosition:
 
 def _object(found: Any, name: str) -> dict[str, Any]:
     if not isinstance(found, dict):
-        raise TypeError(f"{name} is no object")
+        raise TypeError(f"{name} is not an object")
     return dict(found)
 
 
 def _integer(fields: dict[str, Any], name: str, least: int) -> int:
     found = fields.pop(name, None)
     if not isinstance(found, int) or isinstance(found, bool):
-        raise TypeError(f"{name} is no integer")
+        raise TypeError(f"{name} is not an integer")
     if not least <= found <= MAX_LIVE_OFFSET:
         raise ValueError(f"{name} is out of range")
     return found
@@ -147,7 +147,7 @@ def _integer(fields: dict[str, Any], name: str, least: int) -> int:
 def _seconds(fields: dict[str, Any], name: str) -> float:
     found = fields.pop(name, None)
     if not isinstance(found, int | float) or isinstance(found, bool):
-        raise TypeError(f"{name} is no number")
+        raise TypeError(f"{name} is not a number")
     if not 0 < found < _MAX_INTERVAL_SECONDS:
         raise ValueError(f"{name} is out of range")
     return float(found)
@@ -163,7 +163,7 @@ def _writer(fields: dict[str, Any]) -> str:
 def _text(fields: dict[str, Any], name: str) -> str:
     found = fields.pop(name, None)
     if not isinstance(found, str) or len(found) > _MAX_TEXT_CHARACTERS:
-        raise ValueError(f"{name} is no text, or a long one")
+        raise ValueError(f"{name} is not a text, or too long")
     return found
 
 

@@ -9,7 +9,7 @@ from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStrea
 
 # What is read while S3 takes nothing is in the final log only, from here on.
 _MOST_WAITING_BYTES = 64 * 1024 * 1024
-# So long the stream's end waits for the last segments, so that a reader sees these first.
+# How long the stream's end waits for the last segments, so that a reader sees them first.
 _MOMENT_SECONDS = 1.0
 
 

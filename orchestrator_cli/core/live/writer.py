@@ -16,7 +16,7 @@ from orchestrator_cli.core.live.segmented_log import SegmentedLog
 from orchestrator_cli.core.live.state import HEARTBEAT_SECONDS, LiveState
 from orchestrator_cli.core.live.store import LiveStore
 
-# So long the last segments may take; the rest of a backlog is in the final log only.
+# How long the last segments may take; the rest of a backlog is in the final log only.
 _PATIENCE_SECONDS = 10.0
 _BACKOFF = RetryPolicy(first_wait_seconds=1.0, longest_wait_seconds=30.0)
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
 from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
 
-# How long a server may take, from the first connection to its answer.
+# How long a server may take, from the first connection to its response.
 SEND_SECONDS = 5.0
 
 Export = Callable[[MetricsSnapshot], None]
@@ -68,7 +68,7 @@ class Exporter:
 
 
 def raise_for_rejection(status: int, media_type: str, what: str) -> None:
-    """Raise UnavailableError unless a server's answer says that it took what it was sent."""
+    """Raise UnavailableError unless a server's response says that it took what it was sent."""
     if not 200 <= status < 300:
         why = ": a redirect is not followed" if 300 <= status < 400 else ""
         raise UnavailableError(f"{what}: answered {status}{why}")

@@ -37,7 +37,7 @@ from orchestrator_cli.core.metrics.delivery import (
 )
 from orchestrator_cli.core.metrics.otlp_session import OtlpSession
 from orchestrator_cli.core.metrics.recorder import MetricsSnapshot, iter_series
-from orchestrator_cli.core.metrics.registry import METRICS, Kind, Metric
+from orchestrator_cli.core.metrics.registry import METRICS, Metric, MetricKind
 from orchestrator_cli.core.s3.errors import map_exception
 
 _PATH = "/v1/metrics"
@@ -81,7 +81,7 @@ class OtlpReceiver:
         self._send(self._whole_process.collect())
 
     def _export_delta(self, snapshot: MetricsSnapshot) -> None:
-        # Instruments of its own: what a long command counts would reach back to its begin, and so
+        # Instruments of its own: what a long command counts would reach back to its start, and so
         # before what a shorter one has sent meanwhile. Collectors drop what is older.
         instruments = _Instruments(self._host, AggregationTemporality.DELTA)
         instruments.record(snapshot)
@@ -122,9 +122,9 @@ class _Instruments:
 
 def _make_instrument(meter: Meter, metric: Metric) -> Any:
     named = (metric.name, _unit(metric), metric.meaning)
-    if metric.kind is Kind.HISTOGRAM:
+    if metric.kind is MetricKind.HISTOGRAM:
         return meter.create_histogram(*named, explicit_bucket_boundaries_advisory=metric.buckets)
-    if metric.kind is Kind.COUNTER:
+    if metric.kind is MetricKind.COUNTER:
         return meter.create_counter(*named)
     return meter.create_gauge(*named)
 

@@ -15,7 +15,6 @@ from orchestrator_cli.core.http.curl.easy import EasyTransport
 from orchestrator_cli.core.http.curl.options import ClientOptions
 from orchestrator_cli.core.http.transport import Request, Response, lower_headers
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS
-from orchestrator_cli.core.s3.connection.session import USER_AGENT
 
 # More than any that is understood.
 _MAX_RESPONSE_BYTES = 64 * 1024
@@ -54,7 +53,6 @@ class OtlpSession(requests.Session):
         return ClientOptions(
             authority if isinstance(authority, str) else None,
             self._proxies,
-            USER_AGENT,
             client_certificate=certificate,
             client_key=key,
         )

@@ -28,7 +28,6 @@ from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
 from orchestrator_cli.core.metrics.text_file import add_to_file, locked, read_totals
 from orchestrator_cli.core.metrics.totals import registry_of
 from orchestrator_cli.core.s3.checksum import sha256
-from orchestrator_cli.core.s3.connection.session import USER_AGENT
 from orchestrator_cli.core.s3.errors import map_exception
 
 JOB = "orchestrator"
@@ -96,7 +95,7 @@ class Pushgateway:
         try:
             self._push()
         except BlockingIOError as error:
-            raise UnavailableError(f"{self._what}: another command is at it") from error
+            raise UnavailableError(f"{self._what}: another command is pushing") from error
         except OSError as error:
             where = printable(self.totals)
             raise OrchestratorError(f"cannot push {where}: {error.strerror}") from error
@@ -152,7 +151,7 @@ class Pushgateway:
         from orchestrator_cli.core.http.curl.easy import EasyTransport
         from orchestrator_cli.core.http.curl.options import ClientOptions
 
-        options = ClientOptions(*self._options, USER_AGENT)
+        options = ClientOptions(*self._options)
         with contextlib.closing(EasyTransport(options)) as http:
-            answer = http.send(request)
-        raise_for_rejection(answer.status, answer.headers.get("content-type", ""), self._what)
+            response = http.send(request)
+        raise_for_rejection(response.status, response.headers.get("content-type", ""), self._what)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class MetricKind(StrEnum):
     """A type of Prometheus."""
 
     COUNTER = "counter"
@@ -19,7 +19,7 @@ class Metric:
     """One metric. `buckets` are a histogram's upper bounds, without +Inf."""
 
     name: str
-    kind: Kind
+    kind: MetricKind
     meaning: str
     labels: tuple[str, ...]
     buckets: tuple[float, ...] = ()
@@ -27,45 +27,45 @@ class Metric:
 
 DURATION = Metric(
     "artifact_upload_duration",
-    Kind.HISTOGRAM,
+    MetricKind.HISTOGRAM,
     "Seconds to store a file; streams last as long as their writer and have none.",
     ("command", "outcome"),
     (0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0, 300.0, 1000.0, 3000.0),
 )
 SIZE = Metric(
     "artifact_size_bytes",
-    Kind.HISTOGRAM,
+    MetricKind.HISTOGRAM,
     "Size of each stored file.",
     ("command", "outcome"),
     tuple(float(1024 * 4**power) for power in range(15)),
 )
 FAILURES = Metric(
     "artifact_failures_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Files that were not stored.",
     ("command", "reason"),
 )
 RETRIES = Metric(
     "artifact_retries_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Requests to S3 that were sent again.",
     ("command", "reason"),
 )
 RESUMED = Metric(
     "artifact_resumed_bytes_total",
-    Kind.COUNTER,
+    MetricKind.COUNTER,
     "Bytes that an earlier, interrupted upload had stored already.",
     ("command",),
 )
 BACKLOG_FILES = Metric(
     "efs_sync_backlog_files",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "Files that the last complete pass left to the next one: still written, or failed.",
     (),
 )
 LAST_PASS = Metric(
     "efs_sync_last_pass_timestamp_seconds",
-    Kind.GAUGE,
+    MetricKind.GAUGE,
     "When the last complete pass ended, in Unix time.",
     (),
 )

@@ -28,7 +28,7 @@ def add_to_file(path: Path, snapshot: MetricsSnapshot) -> None:
     """Add what was counted to a file, which is made where there is none.
 
     Readers see the file before or after, never between. Raises OrchestratorError, and leaves the
-    file as it is, where it cannot be written or holds anything but this tool's metrics.
+    file as it is, where it cannot be written or holds anything but our own metrics.
     """
     try:
         with locked(path) as directory:
@@ -40,7 +40,7 @@ def add_to_file(path: Path, snapshot: MetricsSnapshot) -> None:
         raise OrchestratorError(f"cannot write {printable(path)}: {error.strerror}") from error
     except ValueError as error:
         raise OrchestratorError(
-            f"{printable(path)} holds what this tool did not write: {printable(error)}; "
+            f"{printable(path)} holds what orchestrator did not write: {printable(error)}; "
             "it is left as it is"
         ) from error
 
@@ -48,7 +48,7 @@ def add_to_file(path: Path, snapshot: MetricsSnapshot) -> None:
 def read_totals(directory: Directory, name: str) -> Totals:
     """Return what a file holds, nothing where there is none.
 
-    Raises OSError, and ValueError for what this tool did not write.
+    Raises OSError, and ValueError for what we did not write.
     """
     try:
         with io.BufferedReader(directory.open_file(name)) as file:

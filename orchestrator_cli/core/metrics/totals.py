@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.core.metrics.recorder import MetricsSnapshot, Series, iter_series
-from orchestrator_cli.core.metrics.registry import METRICS, Kind, Metric
+from orchestrator_cli.core.metrics.registry import METRICS, Metric, MetricKind
 
 if TYPE_CHECKING:
     from prometheus_client import CollectorRegistry
@@ -90,9 +90,9 @@ def _take_family(totals: Totals, metric: Metric, family: Family) -> None:
         if set(labels) != set(metric.labels) or not value >= 0 or math.isinf(value):
             raise ValueError(f"{sample.name} {sample.labels} {sample.value}")
         series = (metric.name, tuple(labels[name] for name in metric.labels))
-        if metric.kind is Kind.COUNTER:
+        if metric.kind is MetricKind.COUNTER:
             totals.counters[series] = value
-        elif metric.kind is Kind.GAUGE:
+        elif metric.kind is MetricKind.GAUGE:
             totals.gauges[series] = value
         elif bound is not None:
             if float(bound) not in bounds:
@@ -136,12 +136,12 @@ def _family(metric: Metric, totals: Totals) -> Family:
     from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
 
     named = (metric.name, metric.meaning)
-    if metric.kind is Kind.HISTOGRAM:
+    if metric.kind is MetricKind.HISTOGRAM:
         family = HistogramMetricFamily(*named, labels=metric.labels)
         for series, histogram in iter_series(metric, totals.histograms):
             family.add_metric(series, _cumulated(metric, histogram), sum_value=histogram.total)
         return family
-    if metric.kind is Kind.COUNTER:
+    if metric.kind is MetricKind.COUNTER:
         counter = CounterMetricFamily(*named, labels=metric.labels)
         for labels, value in iter_series(metric, totals.counters):
             counter.add_metric(labels, value)

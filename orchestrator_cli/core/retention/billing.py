@@ -248,7 +248,7 @@ def _stored_bytes(
         add(change.source, -objects, -before)
         if change.target is not None:
             add(change.target, objects, after)
-    # The parts of an unfinished upload are charged as STANDARD, whatever they shall become.
+    # The parts of an unfinished upload are charged as STANDARD, whatever they will become.
     add(STANDARD, 0, unfinished)
     return stock
 

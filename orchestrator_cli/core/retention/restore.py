@@ -178,6 +178,6 @@ def wait_until_restored(
             verb = "are" if len(left) > 1 else "is"
             raise ArchivedError(
                 f"{count} of {execution_id} {verb} not restored yet",
-                hint="the restore goes on; run the same command again to wait on",
+                hint="the restore goes on; run the same command again to go on waiting",
             )
         store.retry.wait(pause)

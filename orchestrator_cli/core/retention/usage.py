@@ -133,7 +133,7 @@ def _read_usage(forecaster: LifecycleForecaster, execution_id: str) -> Operation
 # --- unfinished uploads ----------------------------------------------------------------------
 
 
-def list_unfinished(
+def measure_unfinished(
     store: ArtifactStore, is_meant: Callable[[str], bool], prefix: str
 ) -> list[ExecutionUsage]:
     """Return what the parts of unfinished uploads hold, by execution, in time order."""

@@ -24,9 +24,9 @@ from orchestrator_cli.core.retention.usage import (
     ExecutionUsage,
     inventory_usage,
     join_usages,
-    list_unfinished,
     list_usage,
     list_usage_of,
+    measure_unfinished,
 )
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
@@ -107,7 +107,7 @@ class UsageSource:
             return []
         prefix = execution_prefix(named[0]) if len(named) == 1 else EXECUTIONS_PREFIX
         try:
-            return list_unfinished(self._store, is_meant, prefix)
+            return measure_unfinished(self._store, is_meant, prefix)
         except OrchestratorError as error:
             if error.is_fatal:
                 raise

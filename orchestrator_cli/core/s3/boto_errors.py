@@ -30,15 +30,15 @@ def as_s3_error(error: Exception) -> S3Error | None:
     if not isinstance(error, botocore.ClientError):
         return None
     response: Any = error.response
-    told, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
-    code = str(told.get("Code", ""))
+    fields, metadata = response.get("Error", {}), response.get("ResponseMetadata", {})
+    code = str(fields.get("Code", ""))
     headers = metadata.get("HTTPHeaders", {})
     return S3Error(
         status=int(metadata.get("HTTPStatusCode") or (code if code.isdecimal() else 0)),
         code=code,
-        message=str(told.get("Message") or ""),
-        request_id=metadata.get("RequestId") or told.get("RequestId"),
-        region=told.get("Region") or headers.get("x-amz-bucket-region"),
+        message=str(fields.get("Message") or ""),
+        request_id=metadata.get("RequestId") or fields.get("RequestId"),
+        region=fields.get("Region") or headers.get("x-amz-bucket-region"),
         action=action_of_operation(error.operation_name),
     )
 

@@ -116,7 +116,7 @@ class PartHasher:
         self._hashes = {name: create_hash(name) for name in self._digests}
 
     def update(self, data: bytes | memoryview) -> None:
-        """Add the next bytes; those behind the last part do not count."""
+        """Add the next bytes; those after the last part do not count."""
         view = memoryview(data)
         while view and self._left:
             piece, view = view[: self._left], view[self._left :]

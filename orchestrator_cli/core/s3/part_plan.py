@@ -23,7 +23,7 @@ MAX_PART_BYTES = 5 * GIB
 MAX_PARTS = 10_000
 MAX_OBJECT_BYTES = MAX_PARTS * MAX_PART_BYTES
 
-# Small enough that a slow link finishes one before it drops; large enough that S3's answer time
+# Small enough that a slow link finishes one before it drops; large enough that S3's response time
 # does not dominate. A file of up to one part is sent by one PutObject.
 BASE_PART_BYTES = 8 * MIB
 

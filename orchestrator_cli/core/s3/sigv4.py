@@ -56,7 +56,7 @@ def presign_url(
     return f"{url}?{common.query}&X-Amz-Signature={common.sign(path)}"
 
 
-# The URLs of one answer differ in their paths only.
+# The URLs of one response differ in their paths only.
 @lru_cache(maxsize=64)
 def _common_to_urls(
     key: SigningKey,

@@ -34,7 +34,7 @@ _LARGE_FILES = 8
 _READERS = 2
 # Small requests beside the transfer of large files: two for each file. Two more read the record of
 # the execution and write the mark.
-_ASIDE = 2 * _LARGE_FILES + 2
+_REQUESTS = 2 * _LARGE_FILES + 2
 
 
 class UploadObserver(Protocol):
@@ -92,7 +92,7 @@ class TransferEngine:
         bind = partial(bind_token, self._stop)
         self._files = ThreadPoolExecutor(min(_LARGE_FILES, concurrency), "file", bind)
         self._readers = ThreadPoolExecutor(_READERS, "read", bind)
-        self._aside = ThreadPoolExecutor(min(_ASIDE, concurrency), "aside", bind)
+        self._requests = ThreadPoolExecutor(min(_REQUESTS, concurrency), "request", bind)
 
     @cached_property
     def _loop(self) -> CurlLoop:
@@ -152,9 +152,9 @@ class TransferEngine:
         """Read or hash more than a little in a thread, for an operation that yields the future."""
         return self._submit(self._readers, work)
 
-    def run_aside(self, work: Callable[[], T]) -> Future[T]:
+    def run_request(self, work: Callable[[], T]) -> Future[T]:
         """Send a small request or two in a thread, while the transfer of a large file goes on."""
-        future = self._submit(self._aside, work)
+        future = self._submit(self._requests, work)
         if self._concurrency == 1:
             self.has_ended(future)
         return future
@@ -194,7 +194,7 @@ class TransferEngine:
         # Nobody waits for these small requests any more. After a failure, not even for a look-up
         # of credentials, which cannot be stopped.
         self._stop.set()
-        self._aside.shutdown(wait=error is None, cancel_futures=True)
+        self._requests.shutdown(wait=error is None, cancel_futures=True)
         for results in self._going_on:
             results.close()
         if "_loop" in self.__dict__:

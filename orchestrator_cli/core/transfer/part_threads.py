@@ -80,8 +80,8 @@ def _take(ended: SimpleQueue[Future[T]]) -> Future[T]:
 class PartThreads:
     """A pool of at most `workers` threads. Work begins once its bytes fit into memory.
 
-    A thread gives back its memory once a part is sent, and then waits for the answer: so there are
-    more of them than parts in memory.
+    A thread gives back its memory once a part is sent, and then waits for the response: so there
+    are more of them than parts in memory.
     """
 
     def __init__(self, workers: int, memory: MemoryLimiter, stop: CancelToken) -> None:

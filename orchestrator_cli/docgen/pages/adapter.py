@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.executions.keys import LOG_NAMES
 from orchestrator_cli.docgen.manpages import ADAPTER_PAGE
-from orchestrator_cli.docgen.pages.template import render_page
+from orchestrator_cli.docgen.pages.template import render_manpage
 
 
 def render_adapter_page(version: str) -> str:
@@ -17,4 +17,4 @@ def render_adapter_page(version: str) -> str:
         "retain": f"{rules.retain.days if rules.retain else 0} days",
         "settle": f"{rules.settle.total_seconds():g} s",
     }
-    return render_page(ADAPTER_PAGE, "adapter.md", values, version)
+    return render_manpage(ADAPTER_PAGE, "adapter.md", values, version)

@@ -6,7 +6,7 @@ from orchestrator_cli.api.guard import limits as guard
 from orchestrator_cli.core.gateway import limits as gateway
 from orchestrator_cli.core.s3 import part_plan as parts
 from orchestrator_cli.docgen.manpages import API_PAGE
-from orchestrator_cli.docgen.pages.template import render_page
+from orchestrator_cli.docgen.pages.template import render_manpage
 
 
 def render_api_page(version: str) -> str:
@@ -25,4 +25,4 @@ def render_api_page(version: str) -> str:
         "send_kib": str(guard.SEND_BYTES // 1024),
         "send_seconds": f"{guard.SEND_SECONDS:g}",
     }
-    return render_page(API_PAGE, "api.md", values, version)
+    return render_manpage(API_PAGE, "api.md", values, version)

@@ -9,7 +9,7 @@ from string import Template
 from typing import Any
 
 from orchestrator_cli.docgen.manpages import BENCHMARKS_PAGE
-from orchestrator_cli.docgen.pages.template import render_page
+from orchestrator_cli.docgen.pages.template import render_manpage
 
 Record = Mapping[str, Any]
 
@@ -25,7 +25,7 @@ def render_benchmarks_page(version: str) -> str:
     measured = json.loads(package.joinpath("text", "benchmarks.json").read_text(encoding="utf-8"))
     text = package.joinpath("text", "benchmarks.md").read_text(encoding="utf-8")
     values = fill_placeholders(measured, set(Template(text).get_identifiers()))
-    return render_page(BENCHMARKS_PAGE, "benchmarks.md", values, version)
+    return render_manpage(BENCHMARKS_PAGE, "benchmarks.md", values, version)
 
 
 def fill_placeholders(measured: Mapping[str, Any], names: set[str]) -> dict[str, str]:

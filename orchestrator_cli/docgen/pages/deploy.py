@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.docgen.manpages import DEPLOY_PAGE
-from orchestrator_cli.docgen.pages.template import render_page
+from orchestrator_cli.docgen.pages.template import render_manpage
 from orchestrator_cli.infrastructure.runners import eks, pods
 
 
@@ -19,4 +19,4 @@ def render_deploy_page(version: str) -> str:
         "user_id": str(pods.USER_ID),
         "retain": f"{retain.days if retain else 0} days",
     }
-    return render_page(DEPLOY_PAGE, "deploy.md", values, version)
+    return render_manpage(DEPLOY_PAGE, "deploy.md", values, version)

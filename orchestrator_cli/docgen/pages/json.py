@@ -10,7 +10,7 @@ from pydantic import BaseModel
 from orchestrator_cli.cli.schemas.commands import OUTPUTS, CommandOutput, ListedExecution
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.docgen.manpages import JSON_PAGE, LAYOUT_PAGE
-from orchestrator_cli.docgen.pages.template import render_page
+from orchestrator_cli.docgen.pages.template import render_manpage
 
 _TYPES = {
     "array": "list",
@@ -32,7 +32,7 @@ _ELSEWHERE = {
 def render_json_page(version: str) -> str:
     """Return the page."""
     commands = "\n\n".join(_describe(name, output) for name, output in OUTPUTS.items())
-    return render_page(JSON_PAGE, "json.md", {"commands": commands}, version)
+    return render_manpage(JSON_PAGE, "json.md", {"commands": commands}, version)
 
 
 def _describe(name: str, output: CommandOutput) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 
 from orchestrator_cli.core.executions import keys as layout
 from orchestrator_cli.core.executions import placement
+from orchestrator_cli.core.executions.logs.index import MAX_ERROR_LINES, TAIL_BYTES
 from orchestrator_cli.core.executions.record.manifest import NO_CHECKSUM
 from orchestrator_cli.core.executions.record.metadata import (
     SCHEMA_VERSION,
@@ -19,12 +20,14 @@ from orchestrator_cli.core.executions.record.metadata import (
 )
 from orchestrator_cli.core.executions.record.status_probe import MAX_METADATA_BYTES
 from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS
+from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES
+from orchestrator_cli.core.live.state import HEARTBEAT_SECONDS
 from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy
 from orchestrator_cli.core.s3 import compare
 from orchestrator_cli.core.s3 import part_plan as parts
 from orchestrator_cli.core.s3.operations.put import MD5_PAYS_BYTES
 from orchestrator_cli.docgen.manpages import LAYOUT_PAGE
-from orchestrator_cli.docgen.pages.template import render_page
+from orchestrator_cli.docgen.pages.template import render_manpage
 
 _ARTIFACT_STATUS = {
     ArtifactStatus.PENDING: "more may come: the execution is not finished, an upload to it has "
@@ -109,7 +112,7 @@ def render_layout_page(version: str) -> str:
     _check_fields(METADATA_FIELDS, ExecutionMetadata)
     _check_fields(ARTIFACT_FIELDS, Artifact)
     _check_fields(RUN_FIELDS, RunDetails)
-    return render_page(LAYOUT_PAGE, "layout.md", _values(), version)
+    return render_manpage(LAYOUT_PAGE, "layout.md", _values(), version)
 
 
 def _check_fields(
@@ -126,11 +129,14 @@ def _values() -> dict[str, str]:
         "base_part_bytes": f"{parts.BASE_PART_BYTES:,}",
         "doubling": parts.DOUBLING,
         "folders": _join(f"{name}/" for name in layout.FOLDERS),
+        "heartbeat_seconds": f"{HEARTBEAT_SECONDS:.0f}",
         "image_suffixes": _join(sorted(placement.IMAGE_SUFFIXES)),
         "log_names": _join(layout.LOG_NAMES),
         "live_days": str(RetentionPolicy().live_days),
+        "max_error_lines": f"{MAX_ERROR_LINES:,}",
         "max_key_bytes": f"{layout.MAX_KEY_BYTES:,}",
         "max_parts": f"{parts.MAX_PARTS:,}",
+        "max_segment_mib": str(MAX_SEGMENT_BYTES // 1024**2),
         "max_stream_bytes": f"{parts.MAX_STREAM_BYTES:,}",
         "md5_pays_kib": str(MD5_PAYS_BYTES // 1024),
         "metadata_fields": _definitions(METADATA_FIELDS),
@@ -139,6 +145,7 @@ def _values() -> dict[str, str]:
         "run_fields": _definitions(RUN_FIELDS),
         "schedule_metadata": compare.SCHEDULE_METADATA,
         "sha256_metadata": compare.SHA256_METADATA,
+        "tail_kib": str(TAIL_BYTES // 1024),
         "trace_suffixes": _join(sorted(placement.TRACE_SUFFIXES)),
     }
 

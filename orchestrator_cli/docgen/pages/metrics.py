@@ -8,7 +8,7 @@ from orchestrator_cli.core.metrics.delivery import SEND_SECONDS
 from orchestrator_cli.core.metrics.pushgateway import JOB
 from orchestrator_cli.core.metrics.registry import METRICS, Metric
 from orchestrator_cli.docgen.manpages import METRICS_PAGE
-from orchestrator_cli.docgen.pages.template import render_page
+from orchestrator_cli.docgen.pages.template import render_manpage
 
 
 def render_metrics_page(version: str) -> str:
@@ -20,7 +20,7 @@ def render_metrics_page(version: str) -> str:
         "seconds": f"{SEND_SECONDS:g}",
         "reasons": ", ".join(f"`{reason}` ({code})" for code, reason in REASONS.items()),
     }
-    return render_page(METRICS_PAGE, "metrics.md", values, version)
+    return render_manpage(METRICS_PAGE, "metrics.md", values, version)
 
 
 def _describe(metric: Metric) -> str:

@@ -13,7 +13,7 @@ from typing import Any
 import orchestrator_cli
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.docgen.manpages import PYTHON_PAGE
-from orchestrator_cli.docgen.pages.template import render_page
+from orchestrator_cli.docgen.pages.template import render_manpage
 from orchestrator_cli.library.bucket import Bucket, open_bucket
 from orchestrator_cli.library.execution import Execution
 
@@ -27,7 +27,7 @@ def render_python_page(version: str) -> str:
         "functions": _entries([(_signature(open_bucket), open_bucket)]),
         "values": _entries((_fields(value), value) for value in _values()),
     }
-    return render_page(PYTHON_PAGE, "python.md", values, version)
+    return render_manpage(PYTHON_PAGE, "python.md", values, version)
 
 
 def python_example() -> str:

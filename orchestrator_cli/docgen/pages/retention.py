@@ -7,7 +7,7 @@ from orchestrator_cli.core.retention import archive, prices
 from orchestrator_cli.core.retention.lifecycle import policy as lifecycle
 from orchestrator_cli.core.retention.lifecycle.rule import describe_rule
 from orchestrator_cli.docgen.manpages import RETENTION_PAGE
-from orchestrator_cli.docgen.pages.template import render_page
+from orchestrator_cli.docgen.pages.template import render_manpage
 
 # The object sizes in the table of prices.
 _SIZES_KIB = (4, 128, 1024, 10 * 1024)
@@ -15,7 +15,7 @@ _SIZES_KIB = (4, 128, 1024, 10 * 1024)
 
 def render_retention_page(version: str) -> str:
     """Return the page."""
-    return render_page(RETENTION_PAGE, "retention.md", _values(), version)
+    return render_manpage(RETENTION_PAGE, "retention.md", _values(), version)
 
 
 def _values() -> dict[str, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator_cli.core.retention import prices
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.docgen.manpages import SCALE_PAGE
-from orchestrator_cli.docgen.pages.template import render_page
+from orchestrator_cli.docgen.pages.template import render_manpage
 
 # The request rates that S3 supports per prefix: docs.aws.amazon.com, "Optimizing Amazon S3
 # performance".
@@ -30,7 +30,7 @@ _LIVE_WRITES_A_SECOND = 2 / 5
 
 def render_scale_page(version: str) -> str:
     """Return the page."""
-    return render_page(SCALE_PAGE, "scale.md", _values(), version)
+    return render_manpage(SCALE_PAGE, "scale.md", _values(), version)
 
 
 def _values() -> dict[str, str]:

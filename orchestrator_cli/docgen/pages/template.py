@@ -9,7 +9,7 @@ from orchestrator_cli.docgen import roff
 from orchestrator_cli.docgen.command_tree import PROGRAM
 
 
-def render_page(page: str, file: str, values: dict[str, str], version: str) -> str:
+def render_manpage(page: str, file: str, values: dict[str, str], version: str) -> str:
     """Return the page in man(7) format. Raises KeyError for a placeholder without a value."""
     source = resources.files("orchestrator_cli.docgen").joinpath("text", file)
     text = Template(source.read_text(encoding="utf-8")).substitute(values)

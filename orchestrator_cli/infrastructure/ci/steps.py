@@ -68,7 +68,7 @@ orchestrator finish --result "$$RESULT"
 
 
 def begin(job: CiJob) -> str:
-    """Return the step that installs the tool and makes an execution id. It may fail."""
+    """Return the step that installs orchestrator and makes an execution id. It may fail."""
     return _BEGIN.substitute(package=shell_quote(validate_line(job.package)))
 
 

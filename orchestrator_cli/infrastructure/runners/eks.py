@@ -31,7 +31,7 @@ _TESTS = "tests"
 _HOME = {"name": "HOME", "value": "/tmp"}  # noqa: S108 - private to the container
 
 
-class Part(StrEnum):
+class ManifestSet(StrEnum):
     """Which manifests to render."""
 
     ALL = "all"
@@ -67,7 +67,7 @@ class JobSpec:
 
 
 def render_eks(
-    target: BucketTarget, job: JobSpec, role_arn: str | None, part: Part = Part.ALL
+    target: BucketTarget, job: JobSpec, role_arn: str | None, part: ManifestSet = ManifestSet.ALL
 ) -> str:
     """Return a ServiceAccount, and a Job whose native sidecar stores the output of the tests.
 
@@ -76,8 +76,8 @@ def render_eks(
     `generateName`, so it is created with `kubectl create`.
     """
     account = service_account({"name": job.name, "namespace": job.namespace}, role_arn)
-    documents = {Part.ACCOUNT: account, Part.JOB: _job(target, job)}
-    return render_yaml(*(documents[one] for one in documents if part in (Part.ALL, one)))
+    documents = {ManifestSet.ACCOUNT: account, ManifestSet.JOB: _job(target, job)}
+    return render_yaml(*(documents[one] for one in documents if part in (ManifestSet.ALL, one)))
 
 
 def _job(target: BucketTarget, job: JobSpec) -> dict[str, Any]:

@@ -18,7 +18,6 @@ from orchestrator_cli.core.base.quantities import format_size
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
 from orchestrator_cli.core.executions.placement import storage_path_for
-from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.files.path_filter import PathFilter
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
@@ -28,14 +27,13 @@ from orchestrator_cli.core.transfer.upload.plan import (
     SkippedPath,
     plan_upload,
 )
-from orchestrator_cli.core.transfer.upload.uploader import Uploader
+from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadHooks
 from orchestrator_cli.runner.run_record import RunEnd, RunOutcome, render_results
 from orchestrator_cli.runner.spool import RUNNER_LOG
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.threads import start_thread
 from orchestrator_cli.runner.upload.connections import RunConnections
 from orchestrator_cli.runner.upload.displaced_log import explain_conflict
-from orchestrator_cli.runner.upload.file_results import FileResults
 from orchestrator_cli.runner.upload.run_execution import RunExecution
 
 RESULTS_PATH = "artifacts/results.json"
@@ -47,16 +45,12 @@ class FinalUpload:
     """The uploads after the command's end. One file's failure is recorded and ends no other."""
 
     def __init__(
-        self,
-        run: SpooledRun,
-        connections: RunConnections,
-        execution: RunExecution,
-        results: FileResults,
+        self, run: SpooledRun, connections: RunConnections, execution: RunExecution
     ) -> None:
         self._run = run
         self._connections = connections
         self._execution = execution
-        self._results = results
+        self._results = execution.results
 
     def note(self, text: str) -> None:
         """Write a line to runner.log."""
@@ -68,9 +62,9 @@ class FinalUpload:
         for path, loss in end.lost.items():
             self._results.fail(path, loss)
         try:
-            self._execution.create(self._connections.store())
+            self._execution.create()
             self._upload(end)
-            metadata = self._finish(end)
+            metadata = self._execution.finish(end)
         except (OrchestratorError, OSError) as error:
             return self._failed(RunOutcome.of_error(error))
         except Exception as error:  # noqa: BLE001 - the command's end must be told whatever happens
@@ -131,8 +125,8 @@ class FinalUpload:
 
         store = self._connections.store()
         with self._connections.engine(store) as engine:
-            concerns_all = self._connections.progress.concerns_all_files
-            Uploader(engine, DirectTarget(store), on_result, is_fatal=concerns_all).run(items)
+            hooks = UploadHooks(on_result, self._connections.progress.concerns_all_files)
+            Uploader(engine, DirectTarget(store), hooks).run(items)
 
     def _remaining_logs(self, names: Iterable[str]) -> Iterator[PlannedFile]:
         for name in names:
@@ -183,15 +177,6 @@ class FinalUpload:
             self._results.fail(f"logs/{RUNNER_LOG}", log.loss_message)
         self._upload_items(self._remaining_logs([RUNNER_LOG]), spooled=True)
 
-    # --- the record --------------------------------------------------------------------------
-
-    def _finish(self, end: RunEnd) -> ExecutionMetadata:
-        store = self._connections.store()
-        self._execution.record(store, self._results)
-        metadata = self._execution.finish(store, end)
-        self._connections.progress.advance()
-        return metadata
-
     def _record_missing(self, end: RunEnd, error: OrchestratorError) -> None:
         """Record the files that an error of all files has left undone, if that can be written."""
         if self._connections.stopped or isinstance(error, ConflictError):
@@ -203,7 +188,7 @@ class FinalUpload:
                 self._results.fail(path, error.message)
         self._connections.progress.fail(error)
         with contextlib.suppress(OrchestratorError):
-            self._finish(end)
+            self._execution.finish(end)
 
 
 def _find_shortage() -> str | None:

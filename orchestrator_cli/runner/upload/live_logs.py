@@ -17,7 +17,7 @@ from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.threads import start_thread
 from orchestrator_cli.runner.upload.connections import RunConnections
 from orchestrator_cli.runner.upload.run_execution import RunExecution
-from orchestrator_cli.runner.upload.spool_recovery import restore_spool
+from orchestrator_cli.runner.upload.spool_recovery import recover_spool
 from orchestrator_cli.runner.upload.spooled_source import SpooledSource
 
 # How long the final uploads wait for the last segments, so that a reader sees these first.
@@ -39,9 +39,9 @@ class RunLiveLogs:
         self._ended = CancelToken()
         self._thread: threading.Thread | None = None
 
-    def restore_spool(self) -> None:
+    def recover_spool(self) -> None:
         """Append to the spool the bytes that only live segments hold. Raises OSError too."""
-        restore_spool(self._run, self._connections.store())
+        recover_spool(self._run, self._connections.store())
 
     def start(self, *, resumed: bool = False) -> None:
         """Begin, where that is asked for and this machine allows one more thread.

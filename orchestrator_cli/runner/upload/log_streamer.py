@@ -19,7 +19,6 @@ from orchestrator_cli.runner.spool import RUN_LOGS
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.threads import start_thread
 from orchestrator_cli.runner.upload.connections import RunConnections
-from orchestrator_cli.runner.upload.file_results import FileResults
 from orchestrator_cli.runner.upload.run_execution import RunExecution
 
 _POLL_SECONDS = 0.1
@@ -66,16 +65,11 @@ class LogStreamer:
     """
 
     def __init__(
-        self,
-        run: SpooledRun,
-        connections: RunConnections,
-        execution: RunExecution,
-        results: FileResults,
+        self, run: SpooledRun, connections: RunConnections, execution: RunExecution
     ) -> None:
         self._run = run
         self._connections = connections
         self._execution = execution
-        self._results = results
         self._ended = CancelToken()
         self._thread: threading.Thread | None = None
 
@@ -99,7 +93,7 @@ class LogStreamer:
         return thread
 
     def _stream_all(self) -> None:
-        if not self._retry("the execution", self._create_execution):
+        if not self._retry("the execution", self._execution.create):
             return
         if self._run.spool.directory is None:
             return
@@ -137,9 +131,6 @@ class LogStreamer:
         self._connections.progress.fail(error)
         self._run.log.write(f"not stored yet: {what}: {error}")
 
-    def _create_execution(self) -> None:
-        self._execution.create(self._connections.store())
-
     def _uploads(self, name: str) -> Callable[[], None]:
         arrivals = Arrivals()
         return lambda: self._upload(self._connections.store(), name, arrivals)
@@ -157,4 +148,4 @@ class LogStreamer:
         # What failed is tried again, at last by `FinalUpload`, and is counted there.
         if result.stored:
             self._connections.count(result)
-            self._results.add(result, spooled=True)
+            self._execution.results.add(result, spooled=True)

@@ -15,27 +15,39 @@ from orchestrator_cli.core.executions.record.repository import (
     finish_execution,
     record_upload_result,
 )
-from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.runner.run_record import RunEnd, RunStart, run_details
+from orchestrator_cli.runner.run_record import RunEnd, run_details
 from orchestrator_cli.runner.spool_log import SpooledRun
+from orchestrator_cli.runner.upload.connections import RunConnections
 from orchestrator_cli.runner.upload.file_results import FileResults
 
 _POLL_SECONDS = 0.1
 
 
 class RunExecution:
-    """The execution that one run makes, or adds to where its id was given."""
+    """The execution that one run makes, or adds to where its id was given.
 
-    def __init__(self, run: SpooledRun) -> None:
+    `results` are those of its files.
+    """
+
+    def __init__(self, run: SpooledRun, connections: RunConnections) -> None:
+        self.results = FileResults(run.log.write)
         self._run = run
+        self._connections = connections
         self._lock = threading.Lock()
         self._created = threading.Event()
 
-    def create(self, store: ArtifactStore) -> None:
+    def create(self) -> None:
         """Make the execution, unless that is done. Raises ConflictError and what requests raise."""
         with self._lock:
             if not self._created.is_set():
-                _create(store, self._run.start)
+                start = self._run.start
+                metadata = build_metadata(
+                    execution_id=start.execution_id,
+                    started_at=start.started_at,
+                    run=RunDetails(**run_details(start, None)),
+                    **start.declared,
+                )
+                create_execution(self._connections.store(), metadata)
                 self._created.set()
                 self._run.log.write("the execution is made")
 
@@ -46,29 +58,21 @@ class RunExecution:
                 return False
         return True
 
-    def record(self, store: ArtifactStore, results: FileResults) -> None:
-        """Note which files are not stored, and that earlier failures are resolved."""
-        execution_id = self._run.start.execution_id
-        record_upload_result(store, execution_id, results.failures, results.resolved)
+    def finish(self, end: RunEnd) -> ExecutionMetadata:
+        """Record which files are not stored, and which are by now; then manifest, end and result.
 
-    def finish(self, store: ArtifactStore, end: RunEnd) -> ExecutionMetadata:
-        """Write manifest, end and result. Raises ConflictError where it has another result."""
-        details = RunDetails(**run_details(self._run.start, end))
-        return finish_execution(
+        Raises ConflictError where it has another result.
+        """
+        store, execution_id = self._connections.store(), self._run.start.execution_id
+        results = self.results
+        record_upload_result(store, execution_id, results.failures, results.resolved)
+        metadata = finish_execution(
             store,
-            self._run.start.execution_id,
+            execution_id,
             Result(end.result),
             end.ended_at,
-            details,
+            RunDetails(**run_details(self._run.start, end)),
             tree_is_stored=True,
         )
-
-
-def _create(store: ArtifactStore, start: RunStart) -> None:
-    metadata = build_metadata(
-        execution_id=start.execution_id,
-        started_at=start.started_at,
-        run=RunDetails(**run_details(start, None)),
-        **start.declared,
-    )
-    create_execution(store, metadata)
+        self._connections.progress.advance()
+        return metadata

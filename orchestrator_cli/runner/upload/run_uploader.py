@@ -11,7 +11,6 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.runner.run_record import RunEnd, RunOutcome
 from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.connections import RunConnections, UploadProgress
-from orchestrator_cli.runner.upload.file_results import FileResults
 from orchestrator_cli.runner.upload.final_upload import FinalUpload
 from orchestrator_cli.runner.upload.followed_files import FollowedFiles
 from orchestrator_cli.runner.upload.live_logs import RunLiveLogs
@@ -53,7 +52,7 @@ class RunUploader:
     def resume(self, end: RunEnd) -> RunOutcome:
         """Store the spool that an earlier process has left, in place of `begin` and `finish`."""
         try:
-            self._live.restore_spool()
+            self._live.recover_spool()
         except (OrchestratorError, OSError) as error:
             return RunOutcome.of_error(error)
         self._live.start(resumed=True)
@@ -98,11 +97,11 @@ def create_run_uploader(
 ) -> RunUploader:
     """Create the uploader of a run. `make_store` makes a store, with retries or without."""
     connections = RunConnections(make_store, UploadProgress(), meter)
-    execution, results = RunExecution(run), FileResults(run.log.write)
+    execution = RunExecution(run, connections)
     return RunUploader(
         connections,
         FollowedFiles(run),
-        LogStreamer(run, connections, execution, results),
+        LogStreamer(run, connections, execution),
         RunLiveLogs(run, connections, execution),
-        FinalUpload(run, connections, execution, results),
+        FinalUpload(run, connections, execution),
     )

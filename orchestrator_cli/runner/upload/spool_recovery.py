@@ -1,4 +1,4 @@
-"""Restore from live segments what a spool has lost, as after a power cut."""
+"""Recover from live segments what a spool has lost, as after a power cut."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from orchestrator_cli.runner.spool_log import SpooledRun
 from orchestrator_cli.runner.upload.spooled_source import SpooledSource
 
 
-def restore_spool(run: SpooledRun, store: ArtifactStore) -> None:
+def recover_spool(run: SpooledRun, store: ArtifactStore) -> None:
     """Append to each spooled log the bytes that only its live segments hold.
 
     Where that is not allowed, or they hold other bytes, a line in runner.log says so. Raises what
@@ -23,14 +23,14 @@ def restore_spool(run: SpooledRun, store: ArtifactStore) -> None:
     try:
         if store.run(read_state(run.start.execution_id)) is not None:
             for name in run.log_names:
-                _restore(run, store, name)
+                _recover(run, store, name)
     except OrchestratorError as error:
         if error.retryable or error.is_fatal:
             raise
         run.log.write(f"nothing is taken back from live segments: {error.message}")
 
 
-def _restore(run: SpooledRun, store: ArtifactStore, name: str) -> None:
+def _recover(run: SpooledRun, store: ArtifactStore, name: str) -> None:
     with contextlib.ExitStack() as opened:
         source = opened.enter_context(contextlib.closing(SpooledSource(run, name)))
         log = None

@@ -8,7 +8,7 @@ from typing import Any
 import promql_parser as promql
 
 from orchestrator_cli.core.base.errors import REASONS
-from orchestrator_cli.core.metrics.registry import METRICS, Kind, Metric
+from orchestrator_cli.core.metrics.registry import METRICS, Metric, MetricKind
 from orchestrator_cli.core.s3.types import PutOutcome
 
 # What Prometheus itself adds to each series.
@@ -51,9 +51,9 @@ def _check_calls(parsed: Any, text: str) -> None:
         inside = [one for one in nodes(call) if isinstance(one, promql.VectorSelector)]
         metrics = [find_metric(one.name) for one in inside]
         if call.func.name in _OF_COUNTERS:
-            assert all(metric.kind is not Kind.GAUGE for metric, _ in metrics), text
+            assert all(metric.kind is not MetricKind.GAUGE for metric, _ in metrics), text
         elif call.func.name.endswith("_over_time"):
-            assert all(metric.kind is Kind.GAUGE for metric, _ in metrics), text
+            assert all(metric.kind is MetricKind.GAUGE for metric, _ in metrics), text
         elif call.func.name == "histogram_quantile":
             assert all(suffix == "_bucket" for _, suffix in metrics), text
             assert "le" in kept_labels(call.args[1]), text
@@ -82,7 +82,7 @@ def sample_names() -> dict[str, tuple[Metric, str]]:
     return {
         metric.name + suffix: (metric, suffix)
         for metric in METRICS
-        for suffix in (_OF_HISTOGRAMS if metric.kind is Kind.HISTOGRAM else ("",))
+        for suffix in (_OF_HISTOGRAMS if metric.kind is MetricKind.HISTOGRAM else ("",))
     }
 
 

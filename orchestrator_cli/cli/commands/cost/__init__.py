@@ -1,4 +1,4 @@
-"""`orchestrator cost`: what executions cost to store, now and as the lifecycle rules go on.
+"""`orchestrator cost`: what executions cost to store, now and once archived.
 
 It must not know how usage is counted or priced.
 """

@@ -85,9 +85,9 @@ def eks(
     tests gets neither the role nor any other right: it cannot reach the bucket. Each job gets a
     name of its own: use kubectl create.
     """
-    from orchestrator_cli.infrastructure.runners.eks import JobSpec, Part, render_eks
+    from orchestrator_cli.infrastructure.runners.eks import JobSpec, ManifestSet, render_eks
 
     job = JobSpec(
         name, namespace, image, test_image, suite, cmd, cpu, memory, int(hold.total_seconds())
     )
-    app.output.line(render_eks(bucket_target(app), job, role_arn, Part(part)), end="")
+    app.output.line(render_eks(bucket_target(app), job, role_arn, ManifestSet(part)), end="")

@@ -39,10 +39,10 @@ def _known_region(app: App) -> str | None:
 def iam(app: App, role: str) -> None:
     """Print an IAM policy with the least that a role needs.
 
-    Files can be created but not overwritten, and only our own prefixes can be listed. With a region
-    of China or GovCloud in --region or AWS_REGION, the ARNs are of its partition. With
-    --sse-kms-key-id, the role may use that key; with --tag, it may tag what it stores. `doctor`
-    needs s3:DeleteObject on what it stores; without it, it stores nothing.
+    Files can be created but not overwritten, and only orchestrator's own prefixes can be listed.
+    With a region of China or GovCloud in --region or AWS_REGION, the ARNs are of its partition.
+    With --sse-kms-key-id, the role may use that key; with --tag, it may tag what it stores.
+    `doctor` needs s3:DeleteObject on what it stores; without it, it stores nothing.
     """
     from orchestrator_cli.infrastructure.iam import Role, render_iam
 

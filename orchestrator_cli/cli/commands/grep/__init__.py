@@ -28,7 +28,7 @@ from orchestrator_cli.cli.options import (
     no_op_options,
     window_options,
 )
-from orchestrator_cli.cli.options.execution_id import complete_pattern_and_ids, split_path
+from orchestrator_cli.cli.options.execution_id import complete_pattern_and_ids, split_id_and_path
 from orchestrator_cli.cli.options.filter_options import filter_options
 from orchestrator_cli.cli.options.search_options import NO_MATCH_EXIT_CODE, search_options
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
@@ -169,7 +169,7 @@ def _named(app: App, store: ArtifactStore, places: Sequence[str]) -> Iterator[Ex
     from orchestrator_cli.core.executions.logs.listing import list_logs_of
 
     for place in places:
-        selector, *path = split_path((place,))
+        selector, *path = split_id_and_path((place,))
         yield list_logs_of(store, app.resolve_id(selector, store), *path)
 
 

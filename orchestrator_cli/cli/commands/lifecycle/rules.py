@@ -35,7 +35,7 @@ def _strict_option(function: F) -> F:
 APPLY_EXIT_MEANINGS = {
     4: "no such bucket",
     3: "--check: something would change; or the server drops the size filter",
-    6: "the rules changed meanwhile, or the server stored others than it was sent",
+    6: "the rules changed meanwhile, or the server stored other rules than it was sent",
 }
 
 
@@ -57,9 +57,9 @@ APPLY_EXIT_MEANINGS = {
 def apply(app: App, /, check: bool, strict: bool, yes: bool, as_json: bool, **policy: Any) -> None:
     """Set the bucket's rules.
 
-    Only this tool's own rules, whose IDs begin with orchestrator-, are changed; rules of others
-    stay. Repeating it changes nothing. The rules are read back: where the server has stored
-    anything other than what it was sent, the previous rules are put back and the command fails (6).
+    Only rules whose IDs begin with orchestrator- are changed; rules of others stay. Repeating it
+    changes nothing. The rules are read back: where the server has stored anything other than what
+    it was sent, the previous rules are put back and the command fails (6).
 
     Some servers other than AWS drop the size filter, and would then archive metadata.json, which
     every command reads. The rules are set there too, but apply and --check exit 3. With --strict,

@@ -56,7 +56,7 @@ _TERMINAL_BYTES = 1024 * 1024
     exit_codes=(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 130),
     exit_meanings={
         1: "with --grep: no line matched; or an unexpected error",
-        3: "with -f: the log has not ended, and its writer is gone",
+        3: "with -f: the log has not ended, and its writer is lost",
         4: "no such execution, log or bucket",
         6: "conflict: the file of -o has other content; nothing was changed",
     },
@@ -119,13 +119,14 @@ def logs(app: App, options: LogsOptions) -> None:
 
     The log of a test that still runs is printed as far as it is stored, and a line on standard
     error says so. --follow goes on from there until the log ends, and then compares what it has
-    printed with the log that is stored; it needs only the right to read the bucket. Once nothing
-    has been heard of the writer for 90 s it says so; after --gone-after it exits with 3, unless
-    standard error is a terminal. A log that rests has a sign of life every 35 s, so --gone-after
-    below 40s may give up a writer that is still there. A follower asks S3 once a second, and seldom
-    while the log is quiet: that costs at most $0.0015 an hour for each log, $0.0022 where it is
-    written every second. With --via, the server decides whether the writer is lost, after five
-    minutes: a shorter --gone-after changes nothing, and only the four named logs can be followed.
+    printed with the log that is stored; it needs only the right to read the bucket. After 90 s
+    without a sign of life from the writer it says so; after --gone-after the writer is lost, and
+    it exits with 3 unless standard error is a terminal. A log that rests has a sign of life every
+    35 s, so --gone-after below 40s may give up a writer that is still there. A follower asks S3
+    once a second, and seldom while the log is quiet: that costs at most $0.0015 an hour for each
+    log, $0.0022 where it is written every second. With --via, the server decides whether the writer
+    is lost, after five minutes: a shorter --gone-after changes nothing, and only the four named
+    logs can be followed.
 
     --grep searches the text without escape sequences and line endings. Text is UTF-8; a line that
     is not valid UTF-8 is searched as Latin-1 as well. The time grows only with the size of the log,

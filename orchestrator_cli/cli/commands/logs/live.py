@@ -152,7 +152,7 @@ def wait_for_names(
     began_at = retry.clock()
     while not (found := names()) and may_come():
         waited_seconds = retry.clock() - began_at
-        if waited_seconds > patience.gone_after_seconds and not patience.has_no_end:
+        if waited_seconds > patience.lost_after_seconds and not patience.has_no_end:
             break
         retry.wait(poll_seconds(waited_seconds))
     return found

@@ -68,10 +68,10 @@ class LogsOptions(NamedTuple):
         if not self.follow:
             return None
         from orchestrator_cli.core.live.reading.heartbeat import Patience
-        from orchestrator_cli.core.live.state import GONE_AFTER_SECONDS
+        from orchestrator_cli.core.live.state import LOST_AFTER_SECONDS
 
         given = self.gone_after
-        seconds = GONE_AFTER_SECONDS if given is None else given.total_seconds()
+        seconds = LOST_AFTER_SECONDS if given is None else given.total_seconds()
         return Patience(seconds, has_no_end=sys.stderr.isatty())
 
     @property

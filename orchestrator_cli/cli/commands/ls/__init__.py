@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.transfer.download.source import ExecutionSource, ExecutionWindow
 
-# Of so many executions the suites are looked at, for one that was probably meant.
+# How many executions are searched for the suite that was probably meant.
 _LOOKED_AT_FOR_SUITES = 500
 
 
@@ -80,7 +80,7 @@ def ls(app: App, options: LsOptions) -> None:
     between, and no header.
 
     An execution that is running, and whose writer has shown no sign of life for five minutes, is
-    lost. Nothing stores that: a run that is resumed is running again, and `orchestrator salvage`
+    lost. That is never stored: a run that is resumed is running again, and `orchestrator salvage`
     finishes one that is not.
 
     Times without a zone are local on a terminal, in what is typed and in what is shown; where
@@ -124,7 +124,7 @@ def _list_executions(
 
 
 def _nearest_option(source: ExecutionSource, window: ExecutionWindow) -> str | None:
-    """Return the option that was probably meant where it is not the time that keeps all away."""
+    """Return the option that was probably meant, where another one than the time excludes all."""
     for key, value in window.wanted.labels.items():
         # kubectl has == for =.
         if value.startswith("="):

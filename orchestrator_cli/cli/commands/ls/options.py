@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import click
 
 from orchestrator_cli.cli.options import DEFAULT_WINDOW, check_window
-from orchestrator_cli.cli.options.execution_id import split_path
+from orchestrator_cli.cli.options.execution_id import split_id_and_path
 from orchestrator_cli.cli.options.via_options import Via
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
@@ -49,7 +49,7 @@ class LsOptions(NamedTuple):
         first = self.arguments[0] if self.arguments else ""
         if "=" in first and not first.startswith("@"):
             raise HintedUsageError(f"not an execution id: {first!r}.", f"a label: --label {first}")
-        places = split_path(self.arguments)
+        places = split_id_and_path(self.arguments)
         everything = ("executions", f"s3://{bucket}", f"s3://{bucket}/executions")
         is_all = len(places) == 1 and places[0].rstrip("/") in everything
         return () if is_all else places

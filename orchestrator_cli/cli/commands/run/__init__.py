@@ -51,13 +51,13 @@ def _refuse_other_run(words: Sequence[str]) -> click.UsageError | None:
 @command(
     examples=(
         Example(
-            "a test suite, its reports with it",
+            "a test suite and its reports",
             "orchestrator run --suite smoke "
             "--artifacts reports -- pytest --junitxml reports/junit.xml",
         ),
         Example("at most an hour", "orchestrator run --timeout 1h -- make test"),
         Example(
-            "a serial console's capture with it, which can be followed meanwhile",
+            "with a serial console's capture, which can be followed meanwhile",
             "orchestrator run --follow-file /var/log/console/dut7.log:bench.log -- ./flash.sh",
         ),
         Example(
@@ -75,7 +75,7 @@ def _refuse_other_run(words: Sequence[str]) -> click.UsageError | None:
         3: "--resume: some files failed; each failure is listed",
         4: "--resume: no such bucket",
         5: "--resume: credentials missing or access denied",
-        6: "--resume: S3 holds other content; to resume again cannot help",
+        6: "--resume: S3 holds other content; resuming again cannot help",
         9: "--resume: storage unavailable after retries; the same command resumes",
         130: "CMD was interrupted",
     },
@@ -173,18 +173,18 @@ def run(app: App, options: RunOptions) -> None:
 
     Exits with CMD's own code, whether or not the uploads succeed: 128+n after signal n, 124 after
     --timeout, 127 where CMD is not found, 126 where it cannot be run. What could not be stored
-    stays in a spool directory, and the command that stores it later is printed. That is also so
+    stays in a spool directory, and the command that stores it later is printed. The same holds
     where no bucket is configured, or where the config file or the variable of a global option is
-    broken; only a wrong line, or a wrong variable or setting of `run` itself, exits with 2 before
-    CMD runs. CMD sees ORCHESTRATOR_EXECUTION_ID. Signals are passed on to its process group, which
-    ends with it.
+    broken; only a wrong command line, or a wrong variable or setting of `run` itself, exits with 2
+    before CMD runs. CMD sees ORCHESTRATOR_EXECUTION_ID. Signals are passed on to its process group,
+    which ends with it.
 
-    What is new of these logs, and of each --follow-file, goes to live/ of the bucket while CMD
-    runs: `orchestrator logs -f` shows it from anywhere, and it outlives whatever kills this
-    machine. By default that is every second for a minute, every 2 s up to 10 minutes, then every
-    5 s; where nothing is new nothing is sent, and CMD never waits for it. It expires after 7 days.
-    At AWS's prices a log that never rests costs $0.018 an hour at 1 s, $0.009 at 2 s and $0.0036 at
-    5 s: by default $0.0047 for the first hour and $2.6 a month. The heartbeat of a run is $0.37 a
+    What is new in these logs, and in each --follow-file, goes to live/ in the bucket while CMD
+    runs: `orchestrator logs -f` shows it from anywhere, and it survives if this machine dies. By
+    default it goes every second in the first minute, every 2 s up to 10 minutes, then every 5 s;
+    where nothing is new nothing is sent, and CMD never waits for it. It expires after 7 days. At
+    AWS's prices a log that never rests costs $0.018 an hour at 1 s, $0.009 at 2 s and $0.0036 at 5
+    s: by default $0.0047 for the first hour and $2.6 a month. The heartbeat of a run is $0.37 a
     month; a reader is $0.0003 an hour of a log that rests, $0.0014 of one that does not, and
     $0.0022 at 1 s.
 
@@ -200,15 +200,21 @@ def run(app: App, options: RunOptions) -> None:
     tokens known by their form, such as ghp_ and JWTs. --no-store-command stores no argument at all.
 
     What CMD prints is stored as it is. Standard output and standard error are copied separately, so
-    their lines may be interleaved differently than without this tool; `sh -c 'CMD 2>&1'` keeps the
+    their lines may be interleaved differently than without `run`; `sh -c 'CMD 2>&1'` keeps the
     order, in one log.
     """
     app.says_waiting = False
     options.check()
-    if options.resume is not None:
-        _ = app.connections.bucket
-        resume_run(app, options.resume)
+    if options.resume is None:
+        _run_command(app, options)
         return
+    # A missing bucket is told before the spool is looked at.
+    _ = app.connections.bucket
+    resume_run(app, options.resume)
+
+
+def _run_command(app: App, options: RunOptions) -> None:
+    """Run the command as a new execution, and end with its exit code."""
     from orchestrator_cli.core.executions.record.metadata import build_metadata
     from orchestrator_cli.runner.output_copier import open_missing_streams
     from orchestrator_cli.runner.run_record import to_milliseconds

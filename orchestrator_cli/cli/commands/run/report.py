@@ -34,7 +34,7 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
         directory = run.spool.directory
         if directory is not None and not outcome.resumes:
             app.messages.say(
-                f"What is left is kept in {printable(directory)}; to resume cannot help"
+                f"What is left is kept in {printable(directory)}; resuming cannot help"
             )
         elif directory is not None:
             line = _command_line(app, "run", "--resume", str(directory))

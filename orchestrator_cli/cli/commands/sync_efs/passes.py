@@ -32,6 +32,8 @@ class Passes:
         self, progress: Progress, stopping: Callable[[], bool] = lambda: False
     ) -> SyncSummary:
         """Make a pass. Raises errors that concern every file; those of single files are counted."""
+        from orchestrator_cli.core.efs.events import SyncMonitor
+        from orchestrator_cli.core.efs.execution_sync import ExecutionSync
         from orchestrator_cli.core.efs.sync import EfsSync
 
         app, options = self._app, self._options
@@ -41,19 +43,13 @@ class Passes:
                 progress.add_file(event.size_bytes - event.sent_bytes)
             self._reporter.event(event)
 
+        monitor = SyncMonitor(on_event, stopping)
         with app.engine(self._store.connection, options.concurrency, progress.add_bytes) as engine:
-            sync = EfsSync(
-                engine,
-                self._store,
-                options.rules(),
-                app.now,
-                on_event,
-                stopping,
-                self._unchanged,
-            )
+            executions = ExecutionSync(engine, self._store, options.rules(), app.now, monitor)
+            sync = EfsSync(executions, self._unchanged, app.now, monitor)
             sync.run(options.root, options.bench, options.execution_id)
-        _set_gauges(app, sync.summary)
-        return sync.summary
+        _set_gauges(app, monitor.summary)
+        return monitor.summary
 
 
 def sync_once(app: App, options: SyncOptions) -> None:

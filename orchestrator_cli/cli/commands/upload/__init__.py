@@ -127,8 +127,8 @@ def upload(app: App, options: UploadOptions) -> None:
     .ssh/, and links to them are left out unless --include-hidden is given. Links are followed only
     to files inside the directory.
 
-    With --live, what is read from standard input is in live/ of the bucket a second or a few later,
-    where `orchestrator logs -f` follows it. orchestrator-run(1) says what that costs.
+    With --live, what is read from standard input reaches live/ in the bucket within seconds, where
+    `orchestrator logs -f` follows it. orchestrator-run(1) says what that costs.
 
     With --via, an `orchestrator serve` checks each file and signs the requests that store it; the
     content goes straight to S3. See orchestrator-api(7).

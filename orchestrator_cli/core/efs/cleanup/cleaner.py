@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future
 from datetime import datetime
 from functools import partial
@@ -17,7 +17,7 @@ from orchestrator_cli.core.efs.cleanup.removal import (
     remove_empty_dirs,
     remove_stored_file,
 )
-from orchestrator_cli.core.efs.events import SyncEvent, SyncState
+from orchestrator_cli.core.efs.events import SyncEvent, SyncMonitor, SyncState
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.efs.tree import BenchExecution, plan_execution
@@ -35,21 +35,19 @@ _COMPARING_BYTES = 1024 * 1024
 
 
 class Cleaner:
-    """Removes stored files, many at once, and reports each to `emit`."""
+    """Removes stored files, many at once, and reports each to the monitor."""
 
     def __init__(
         self,
         engine: TransferEngine,
         store: ArtifactStore,
         rules: SyncRules,
-        emit: Callable[[SyncEvent], None],
-        stopping: Callable[[], bool],
+        monitor: SyncMonitor,
     ) -> None:
         self._engine = engine
         self._store = store
         self._rules = rules
-        self._emit = emit
-        self._stopping = stopping
+        self._monitor = monitor
 
     def clean(self, current: SyncPass, now: datetime) -> None:
         """Remove the files that are stored and due; none where the rules keep files for good.
@@ -57,13 +55,13 @@ class Cleaner:
         Raises errors that are fatal: nothing else would fare better.
         """
         retain = self._rules.retain
-        if retain is None or self._stopping():
+        if retain is None or self._monitor.stopping():
             return
         for event in self._engine.parts.as_completed(self._removals(current, now)):
             if event is not None:
-                self._emit(event)
+                self._monitor.emit(event)
         is_young = now - execution_time(current.execution.execution_id) <= retain
-        if is_young or self._stopping():
+        if is_young or self._monitor.stopping():
             return
         try:
             remove_empty_dirs(
@@ -73,14 +71,16 @@ class Cleaner:
                 with_record=current.is_recorded_finished,
             )
         except OSError as error:
-            self._emit(_not_removed(current.execution, str(current.execution.directory), error))
+            self._monitor.emit(
+                _not_removed(current.execution, str(current.execution.directory), error)
+            )
 
     def _is_due_at(self, now: datetime) -> IsDue:
         return partial(has_been_kept, rules=self._rules, now=now)
 
     def _removals(self, current: SyncPass, now: datetime) -> Iterator[Future[SyncEvent | None]]:
         for item in plan_execution(current.execution):
-            if self._stopping():
+            if self._monitor.stopping():
                 return
             if isinstance(item, SkippedPath) or item.source in current.failed:
                 continue
@@ -116,7 +116,7 @@ class Cleaner:
 def _not_removed(
     execution: BenchExecution, source: str, error: Exception, path: str | None = None
 ) -> SyncEvent:
-    told = error.strerror if isinstance(error, OSError) else None
-    message = told or str(error)
+    reason = error.strerror if isinstance(error, OSError) else None
+    message = reason or str(error)
     failure = OrchestratorError(f"cannot delete {printable(source)}: {message}")
     return SyncEvent(str(source), SyncState.NOT_DELETED, execution, path, error=failure)

@@ -13,7 +13,7 @@ from os import fstat, stat_result
 
 from orchestrator_cli.core.efs.tree import RECORD_NAME, BenchExecution
 from orchestrator_cli.core.files.checks import Parts, unchanged
-from orchestrator_cli.core.files.directory import Kind
+from orchestrator_cli.core.files.directory import FileKind
 from orchestrator_cli.core.files.removal import remove_tree
 from orchestrator_cli.core.files.tree import Tree, TreeFile
 from orchestrator_cli.core.files.walk import Entry, kind_of, walk
@@ -78,7 +78,7 @@ def remove_empty_dirs(
     tree = execution.tree
     below_raw: list[Parts] = []
     for entry in _all_of(tree, execution.raw):
-        if entry.kind is not Kind.DIRECTORY or not _may_go(entry, is_due, emptied):
+        if entry.kind is not FileKind.DIRECTORY or not _may_go(entry, is_due, emptied):
             return False
         below_raw.append(entry.parts)
     if not _remove_temp(execution, is_due):
@@ -96,7 +96,7 @@ def _all_of(tree: Tree, top: Parts) -> Iterator[Entry]:
     with contextlib.suppress(FileNotFoundError):
         status = tree.stat(top)
         yield Entry(tree, top[:-1], top[-1], kind_of(status), status)
-        if kind_of(status) is not Kind.DIRECTORY:
+        if kind_of(status) is not FileKind.DIRECTORY:
             return
         for entry in walk(tree, top):
             if entry.error is None:
@@ -124,7 +124,7 @@ def _remove_directory(tree: Tree, parts: Parts) -> bool:
 def _remove_record(execution: BenchExecution, is_due: IsDue) -> None:
     directory = execution.tree.directory(execution.parts)
     status = directory.find(RECORD_NAME)
-    if status is not None and kind_of(status) is Kind.FILE and is_due(status):
+    if status is not None and kind_of(status) is FileKind.FILE and is_due(status):
         directory.remove_file(RECORD_NAME, expected=status)
 
 

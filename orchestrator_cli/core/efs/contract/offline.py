@@ -16,8 +16,8 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.contract.record import (
     BenchRecord,
     PromisedFile,
+    metadata_from_directory,
     read_record,
-    undeclared,
     write_record,
 )
 from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions, plan_execution
@@ -83,7 +83,7 @@ def finish_offline(
     """
     execution = _find(root, execution_id)
     try:
-        record = read_record(execution) or BenchRecord(undeclared(execution))
+        record = read_record(execution) or BenchRecord(metadata_from_directory(execution))
         finished = record.finished(result, ended_at, tuple(_present(execution)))
         if finished != record:
             write_record(execution, finished)

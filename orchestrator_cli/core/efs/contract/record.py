@@ -86,7 +86,7 @@ class BenchRecord:
         return json.dumps(self.to_dict(), ensure_ascii=True, indent=2).encode() + b"\n"
 
 
-def undeclared(execution: BenchExecution) -> ExecutionMetadata:
+def metadata_from_directory(execution: BenchExecution) -> ExecutionMetadata:
     """Return what the directory of an execution says of it, where the bench says nothing."""
     return build_metadata(
         execution_id=execution.execution_id,

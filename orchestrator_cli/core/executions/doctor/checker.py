@@ -15,14 +15,14 @@ from orchestrator_cli.core.base.errors import AccessError, OrchestratorError
 from orchestrator_cli.core.executions.doctor.scratch import Scratch
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
-# The answer to HEAD has no body, and so no code but its status.
+# The response to HEAD has no body, and so no code but its status.
 POLICY_CODES = frozenset({"AccessDenied", "AllAccessDisabled", "403", ""})
 
 
 class Verdict(StrEnum):
     """The verdict of a probe.
 
-    `ok`: the promise holds. `degraded`: the server gives less, and the tool has a way round it.
+    `ok`: the promise holds. `degraded`: the server gives less, and there is a way round it.
     `denied`: a permission is missing. `does-not-work`: the server failed, and there is no way
     round it. `info` is a setting that no promise depends on, `skipped` could not be tried.
     """
@@ -50,7 +50,7 @@ class Check:
 
     `actions` are the IAM actions that are missing, with the part of the bucket that they are
     missing for in `resource`; both are empty unless the probe was denied by a policy. `hint` is
-    what the error of a failed probe says to do next. `failed` says that it came to no answer.
+    what the error of a failed probe says to do next. `failed` says that it came to no verdict.
     """
 
     name: str

@@ -41,7 +41,7 @@ def put_twice(scratch: Scratch) -> Finding:
     if not store.server.creates_atomically:
         return Verdict.DEGRADED, f"If-None-Match is not implemented: look first (HEAD); {races}"
     if not scratch.put_is_refused(key, SECOND):
-        detail = "If-None-Match is ignored: of two versions the tool takes its own, later one back"
+        detail = "If-None-Match is ignored: of two versions the later one is taken back"
         return Verdict.DEGRADED, detail
     return Verdict.OK, "a second write is refused, and the first stays"
 

@@ -2,20 +2,12 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import chain
 
-from orchestrator_cli.core.base.errors import NotFoundError, UsageError
-from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.ids import (
-    CLOCK_SKEW,
-    LATEST,
-    is_execution_id,
-    is_execution_id_prefix,
-)
+from orchestrator_cli.core.base.errors import NotFoundError
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     execution_prefix,
@@ -26,7 +18,6 @@ from orchestrator_cli.core.executions.keys import (
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
 
-_LATEST_WINDOWS_HOURS = (1, 24, 24 * 7, 24 * 30, 24 * 366)
 # No ULID begins with more than 7.
 _AFTER_ALL_EXECUTIONS = EXECUTIONS_PREFIX + "8"
 _LISTINGS_AT_ONCE = 8
@@ -71,34 +62,6 @@ def no_such_execution(store: ObjectReader, execution_id: str) -> NotFoundError:
     )
 
 
-def not_an_id(text: str) -> UsageError:
-    """Return the error for what cannot stand for an execution."""
-    return UsageError(f"not an execution id: {printable(text)!r}", hint=what_an_id_can_be(text))
-
-
-def what_an_id_can_be(text: str) -> str:
-    """Return the hint for what is none: it may be the name of a suite."""
-    hint = "give a ULID, the start of one, or @latest"
-    if re.fullmatch(r"[A-Za-z][\w.-]*", text, re.ASCII):
-        hint += f"; for a suite's newest, @latest:suite={text}"
-    return hint
-
-
-def no_such_prefix(store: ObjectReader, prefix: str) -> NotFoundError:
-    """Return the error for the start of no execution's id."""
-    return NotFoundError(
-        f"no execution id starts with {prefix} in {store.location}", hint=LISTS_EXECUTIONS
-    )
-
-
-def ambiguous_prefix(prefix: str, found: Iterable[str]) -> UsageError:
-    """Return the error for the start of several ids, of which some were found."""
-    return UsageError(
-        f"{prefix} is the start of several execution ids: {', '.join(found)}, …",
-        hint="give more of the ID",
-    )
-
-
 def list_execution_ids(
     store: ObjectReader,
     since: datetime | None,
@@ -108,9 +71,9 @@ def list_execution_ids(
 ) -> Iterator[str]:
     """Yield the ids of a time window in time order, by a listing that starts and stops there.
 
-    `after` is an id to go on behind; without `until` the window ends with the last execution.
-    About a request per thousand executions of the window, whatever was there before or comes
-    after; those of a long one are sent several at once.
+    The listing begins after the id `after`; without `until` the window ends with the last
+    execution. About a request per thousand executions of the window, whatever was there before or
+    comes after; those of a long one are sent several at once.
     """
     # Most commands are told which execution is meant.
     from orchestrator_cli.core.executions.listings.partitioned import (
@@ -137,38 +100,3 @@ def _behind(prefix: str) -> str:
 
 def _parse_prefixes(prefixes: Iterable[str]) -> list[str]:
     return list(filter(None, map(parse_execution_prefix, prefixes)))
-
-
-def resolve_execution_id(store: ObjectReader, text: str, now: datetime) -> str:
-    """Return the id that `@latest`, a unique prefix or a whole ULID stands for.
-
-    Raises NotFoundError, and UsageError for a prefix of several.
-    """
-    if text == LATEST:
-        return _latest_execution_id(store, now)
-    folded = text.upper()
-    if is_execution_id(folded):
-        return folded
-    if not is_execution_id_prefix(text):
-        raise not_an_id(text)
-    found: list[str] = []
-    for prefix in store.list_prefixes(EXECUTIONS_PREFIX + folded):
-        execution_id = parse_execution_prefix(prefix)
-        if execution_id is not None:
-            found.append(execution_id)
-        if len(found) > 1:
-            raise ambiguous_prefix(text, found)
-    if not found:
-        raise no_such_prefix(store, text)
-    return found[0]
-
-
-def _latest_execution_id(store: ObjectReader, now: datetime) -> str:
-    for hours in _LATEST_WINDOWS_HOURS:
-        latest = None
-        since = now - timedelta(hours=hours)
-        for latest in list_execution_ids(store, since, now + CLOCK_SKEW, now):  # noqa: B007
-            pass
-        if latest is not None:
-            return latest
-    raise NotFoundError(f"no execution of the last year in {store.location}")

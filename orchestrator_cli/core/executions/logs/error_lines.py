@@ -33,10 +33,10 @@ class ErrorLines:
     """
 
     def __init__(self, offset_bytes: int, line: int = 0) -> None:
-        """Begin at an offset of the log, behind so many newlines."""
+        """Begin at an offset of the log, after so many newlines."""
         self.found: list[tuple[int, int]] = []
         self.place = offset_bytes, line
-        # What is behind the last newline.
+        # What follows the last newline.
         self._held = bytearray()
 
     def add(self, text: bytes) -> None:

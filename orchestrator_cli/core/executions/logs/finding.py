@@ -146,7 +146,7 @@ def _key_of(execution_id: str, name: str) -> str | None:
 
 def no_such_log(store: ObjectReader, execution_id: str, name: str | None) -> NotFoundError:
     """Return the error for a log that is not there, with the name that was probably meant."""
-    # The answer to a mere look-up does not tell a missing bucket.
+    # The response to a mere look-up does not tell that the bucket is missing.
     check_exists(store, execution_id)
     if name is None:
         message = f"no log in {execution_id}"

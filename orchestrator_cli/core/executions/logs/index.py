@@ -27,7 +27,7 @@ class LogIndex:
     """Where lines are in one log, which is known by its size and ETag (without quotes).
 
     `points` are (offset in bytes, newlines before it), a mebibyte apart; `errors` are (offset,
-    newlines before it) of lines that tell of an error, the first thousand of them. Behind the
+    newlines before it) of lines that tell of an error, the first thousand of them. Beyond the
     first `searched_bytes` nobody has looked for errors. `times_ms` is when the byte at each point
     arrived, in milliseconds since 1970, or empty where nobody saw it arrive.
     """
@@ -46,7 +46,7 @@ class LogIndex:
         return self.points[at - 1] if at else (0, 0)
 
     def point_before_line(self, line: int) -> tuple[int, int]:
-        """Return the last point before the newline behind which a line begins."""
+        """Return the last point before the newline after which a line begins."""
         at = bisect_left(self.points, line, key=lambda point: point[1])
         return self.points[at - 1] if at else (0, 0)
 

@@ -166,7 +166,7 @@ class _LineCursor:
         return self._number
 
     def _hold_back(self) -> bytes:
-        """Go on behind the data that was read, and return the lines of it that may be context."""
+        """Go on after the data that was read, and return the lines of it that may be context."""
         end = len(self._data)
         start = _start_of_last_lines(self._data, end, self._context.before)
         if self._numbered:

@@ -156,7 +156,7 @@ def update_metadata(
         if changed is None or serialise(changed) == serialise(current.metadata):
             return _with_history(store, current.metadata)
         content = serialise(changed)
-        # Our own write whose answer was lost looks like a conflict; the next read tells. So it
+        # Our own write whose response was lost looks like a conflict; the next read tells. So it
         # does where the server cannot swap, and somebody may have overwritten ours.
         with contextlib.suppress(ConflictError):
             store.compare_and_swap(metadata_key(execution_id), content, current.etag, JSON_TYPE)

@@ -99,7 +99,7 @@ def change_uploads(
         try:
             etag = store.compare_and_swap(key, content, current.etag, JSON_TYPE)
         except ConflictError:
-            # Somebody was faster, or it is our own write whose answer was lost.
+            # Somebody was faster, or it is our own write whose response was lost.
             known = None
             store.retry.wait_jitter()
         else:

@@ -16,7 +16,6 @@ from orchestrator_cli.core.gateway.client.signed_urls import SignedUrl, SignedUr
 from orchestrator_cli.core.http.transport import RateLimit
 from orchestrator_cli.core.http.url import is_plaintext, parse_service_url
 from orchestrator_cli.core.s3.connection.connection import Connection
-from orchestrator_cli.core.s3.connection.session import USER_AGENT
 from orchestrator_cli.core.s3.operations.request import Operation
 
 if TYPE_CHECKING:
@@ -42,7 +41,7 @@ class GatewayConnection(Connection):
     """Asks one server, and sends to the URLs it signs. Safe to share between threads."""
 
     def __init__(self, settings: ViaSettings, retry: RetryPolicy) -> None:
-        """Check the settings. Raises UsageError for a URL that is none of a server."""
+        """Check the settings. Raises UsageError for a URL that cannot be a server's."""
         self.base_url = _base_url(settings.url)
         self._settings = settings
         self._urls = SignedUrls()
@@ -68,7 +67,7 @@ class GatewayConnection(Connection):
 def _client_options(settings: ViaSettings) -> ClientOptions:
     from orchestrator_cli.core.http.curl.options import ClientOptions
 
-    return ClientOptions(settings.ca_bundle, settings.proxies, USER_AGENT)
+    return ClientOptions(settings.ca_bundle, settings.proxies)
 
 
 def _ask_url(key: str) -> Operation[SignedUrl]:

@@ -34,7 +34,7 @@ class FileIndex:
         request = ServerRequest(
             f"/executions/{execution_id}/files/{quote(path)}", f"look-up of {printable(key)}"
         )
-        return ask(request, lambda told: self._parse_head(key, told))
+        return ask(request, lambda body: self._parse_head(key, body))
 
     def head_for_compare(self, key: str) -> Operation[ObjectMetadata | None]:
         """Look up what is needed to recompute a checksum; None where there is no object."""
@@ -55,32 +55,32 @@ class FileIndex:
         }
         fields = urlencode({name: text for name, text in asked.items() if text})
         request = ServerRequest(f"/executions/{execution_id}/artifacts?{fields}", query.what)
-        return ask(request, lambda told: self._parse_page(execution_id, told))
+        return ask(request, lambda body: self._parse_page(execution_id, body))
 
-    def _parse_page(self, execution_id: str, told: Mapping[str, Any]) -> ListPage:
+    def _parse_page(self, execution_id: str, body: Mapping[str, Any]) -> ListPage:
         prefix = execution_prefix(execution_id)
         objects = []
-        for one in told["artifacts"]:
+        for one in body["artifacts"]:
             key = prefix + str(one["path"])
             objects.append(_parse_file(key, one))
-            self._keep_url(key, one["url"], told["expiry_certain"])
-        record = told["record"]
+            self._keep_url(key, one["url"], body["expiry_certain"])
+        record = body["record"]
         if record is not None:
             objects.append(_parse_file(prefix + METADATA_NAME, record))
-        return ListPage(objects, [], told["next_cursor"])
+        return ListPage(objects, [], body["next_cursor"])
 
-    def _parse_head(self, key: str, told: Mapping[str, Any]) -> ObjectMetadata:
-        self._keep_url(key, told["url"], told["expiry_certain"])
-        listed = _parse_file(key, told)
-        metadata = {SHA256_METADATA: told["sha256"], SCHEDULE_METADATA: told["part_schedule"]}
+    def _parse_head(self, key: str, body: Mapping[str, Any]) -> ObjectMetadata:
+        self._keep_url(key, body["url"], body["expiry_certain"])
+        listed = _parse_file(key, body)
+        metadata = {SHA256_METADATA: body["sha256"], SCHEDULE_METADATA: body["part_schedule"]}
         return ObjectMetadata(
             key=key,
             size_bytes=listed.size_bytes,
             etag=listed.etag,
-            content_type=str(told["content_type"]),
+            content_type=str(body["content_type"]),
             last_modified=listed.last_modified,
             metadata={name: str(text) for name, text in metadata.items() if text is not None},
-            checksum=Checksum.parse(told["checksum"]) if told["checksum"] else None,
+            checksum=Checksum.parse(body["checksum"]) if body["checksum"] else None,
             storage_class=listed.storage_class,
         )
 
@@ -98,14 +98,14 @@ def split_key(key: str) -> tuple[str, str]:
     return execution_id, key.removeprefix(execution_prefix(execution_id))
 
 
-def _parse_file(key: str, told: Mapping[str, Any]) -> ObjectSummary:
-    restore = told.get("restore")
+def _parse_file(key: str, body: Mapping[str, Any]) -> ObjectSummary:
+    restore = body.get("restore")
     return ObjectSummary(
         key=key,
-        size_bytes=int(told["size_bytes"]),
-        etag=str(told["etag"]),
-        last_modified=_instant(told["last_modified"]),
-        storage_class=str(told.get("storage_class", "STANDARD")),
+        size_bytes=int(body["size_bytes"]),
+        etag=str(body["etag"]),
+        last_modified=_instant(body["last_modified"]),
+        storage_class=str(body.get("storage_class", "STANDARD")),
         restore=restore
         and RestoreState(
             bool(restore["ongoing"]), restore["expires_at"] and _instant(restore["expires_at"])

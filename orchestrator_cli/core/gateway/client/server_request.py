@@ -85,7 +85,7 @@ class ServerRequest:
 def ask(request: ServerRequest, parse: Callable[[Any], T]) -> Operation[T]:
     """Ask the server, and return what `parse` makes of its response.
 
-    Raises UsageError where the response is none of an `orchestrator serve` of this kind.
+    Raises UsageError where no `orchestrator serve` of this kind has sent the response.
     """
     record = yield request
     try:
@@ -103,7 +103,7 @@ def incompatible_server() -> OrchestratorError:
 
 
 def parse_response(response: Response, what: str) -> dict[str, Any]:
-    """Return what the server told. Raises its problem as the library's error."""
+    """Return what the server sent. Raises its problem as the library's error."""
     try:
         record = parse_json(response.body)
     except ValueError:
@@ -115,15 +115,15 @@ def parse_response(response: Response, what: str) -> dict[str, Any]:
 
 def _problem(response: Response, record: Any, what: str) -> OrchestratorError:
     media_type = response.headers.get("content-type", "").partition(";")[0]
-    told = record if media_type == PROBLEM_TYPE and isinstance(record, dict) else {}
-    kind = str(told.get("type", "")).removeprefix(PROBLEM_PREFIX)
+    problem = record if media_type == PROBLEM_TYPE and isinstance(record, dict) else {}
+    kind = str(problem.get("type", "")).removeprefix(PROBLEM_PREFIX)
     if kind not in _ERRORS:
         return _unknown(response, kind, what)
-    detail = printable(told.get("detail", "no detail"))
+    detail = printable(problem.get("detail", "no detail"))
     error = error_from_kind(kind, detail if kind in _WHOLE_STORIES else f"{what}: {detail}")
-    error.hint = error.hint or _text(told.get("hint"))
-    error.request_id = _text(told.get("request_id"))
-    error.code = _text(told.get("code"))
+    error.hint = error.hint or _text(problem.get("hint"))
+    error.request_id = _text(problem.get("request_id"))
+    error.code = _text(problem.get("code"))
     return error
 
 

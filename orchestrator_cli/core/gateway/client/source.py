@@ -25,12 +25,16 @@ from orchestrator_cli.core.executions.keys import key_execution_id
 from orchestrator_cli.core.executions.listings.executions import (
     LISTS_EXECUTIONS,
     ListedFile,
-    ambiguous_prefix,
     list_all_files,
+)
+from orchestrator_cli.core.executions.selector import (
+    FILTER_FIELDS,
+    LATEST_WINDOW,
+    ambiguous_prefix,
     no_such_prefix,
     not_an_id,
+    parse_filter,
 )
-from orchestrator_cli.core.executions.selector import FILTER_FIELDS, LATEST_WINDOW, parse_filter
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
@@ -158,7 +162,7 @@ def _record_request(execution_id: str) -> ServerRequest:
 
 
 def _fields(window: ExecutionWindow) -> dict[str, Any]:
-    """Return the query of a window; of fields with several values, lists."""
+    """Return the query of a window, by field; a field with several values has a list."""
     wanted = window.wanted
     limit = min(window.limit or _PAGE, _PAGE)
     fields: dict[str, Any] = {
@@ -172,23 +176,23 @@ def _fields(window: ExecutionWindow) -> dict[str, Any]:
     return fields | {name: sorted(getattr(wanted, of)) for name, of in _FIELDS.items()}
 
 
-def _parse_with_liveness(told: Mapping[str, Any]) -> tuple[ExecutionMetadata, str | None]:
+def _parse_with_liveness(body: Mapping[str, Any]) -> tuple[ExecutionMetadata, str | None]:
     """Return a record and the liveness that the server has put beside it."""
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
-    record = dict(told)
+    record = dict(body)
     liveness = record.pop("liveness", None)
     return ExecutionMetadata.model_validate(record), None if liveness is None else str(liveness)
 
 
-def _parse_page(told: Mapping[str, Any]) -> tuple[list[FoundExecution], str | None]:
+def _parse_page(body: Mapping[str, Any]) -> tuple[list[FoundExecution], str | None]:
     found: list[FoundExecution] = []
-    for record in told["executions"]:
+    for record in body["executions"]:
         metadata, liveness = _parse_with_liveness(record)
         found.append((metadata.execution_id, metadata, liveness))
     found.extend(
         (str(one["execution_id"]), OrchestratorError(printable(one["error"])), None)
-        for one in told["unreadable"]
+        for one in body["unreadable"]
     )
     found.sort(key=lambda item: item[0], reverse=True)
-    return found, told["next_cursor"]
+    return found, body["next_cursor"]

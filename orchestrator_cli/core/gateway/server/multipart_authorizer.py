@@ -97,13 +97,13 @@ class MultipartAuthorizer:
             raise
 
         def own(stored: StoredChecksum) -> Checksum | None:
-            # One over the whole only who has the file can compare, and does.
+            # Only who has the file can compare one over the whole, and does.
             if stored.schedule is None:
                 return None
             return composite_from_parts(stored.checksum.algorithm, parts)
 
         checksum = verify_completed_object(self.store.head(key), size_bytes, own)
-        # Of others that are left a rule of the bucket frees the storage; the file is stored.
+        # A rule of the bucket removes the others that are left; the file is stored.
         with contextlib.suppress(OrchestratorError):
             others = self.store.run(target.find_incomplete_uploads(key))
             self.store.run(target.abort_other_uploads(key, upload_id, others))

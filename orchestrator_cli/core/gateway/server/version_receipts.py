@@ -14,7 +14,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, sup
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import sha256
-from orchestrator_cli.core.s3.operations.object_head import parse_head
+from orchestrator_cli.core.s3.operations.object_head import parse_object_head
 from orchestrator_cli.core.s3.operations.request import Operation, S3Request, fetch
 from orchestrator_cli.core.s3.operations.xml_document import document_parser
 from orchestrator_cli.core.s3.types import ObjectMetadata
@@ -65,7 +65,7 @@ class VersionReceipts:
 def _head_version(key: str, version_id: str) -> Operation[ObjectMetadata]:
     what = f"look-up of a version of {printable(key)}"
     request = S3Request("HEAD", key, what, query={"versionId": version_id})
-    return (yield from fetch(request, lambda response: parse_head(key, response, 0)))
+    return (yield from fetch(request, lambda response: parse_object_head(key, response, 0)))
 
 
 def _is_versioned() -> Operation[bool]:

@@ -25,7 +25,7 @@ _CERTIFICATE_EXPIRED = 10
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _KINDS = {
-    pycurl.E_UNSUPPORTED_PROTOCOL: Kind.MALFORMED,  # an answer of HTTP/0.9, or of no HTTP
+    pycurl.E_UNSUPPORTED_PROTOCOL: Kind.MALFORMED,  # a response of HTTP/0.9, or of no HTTP
     pycurl.E_COULDNT_RESOLVE_PROXY: Kind.RESOLVE,
     pycurl.E_COULDNT_RESOLVE_HOST: Kind.RESOLVE,
     pycurl.E_COULDNT_CONNECT: Kind.UNREACHABLE,

@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 import pycurl
 
+from orchestrator_cli import __version__
 from orchestrator_cli.core.http.ca_bundle import default_ca_file
 from orchestrator_cli.core.http.curl.errors import Route
 from orchestrator_cli.core.http.proxy import Proxy, proxy_for
@@ -34,7 +35,7 @@ class ClientOptions(NamedTuple):
 
     ca_bundle: str | None = None
     proxies: Mapping[str, str] = MappingProxyType({})
-    user_agent: str = "orchestrator"
+    user_agent: str = f"orchestrator/{__version__}"
     connect_timeout_seconds: float = 10
     stall_timeout_seconds: float = 60
     receive_buffer_bytes: int = 256 * 1024

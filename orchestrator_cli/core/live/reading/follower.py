@@ -1,4 +1,4 @@
-"""Follow a log while it is written: its segments, then what the final object has behind them."""
+"""Follow a log while it is written: its segments, then what the final object has beyond them."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ _QUIET_SECONDS = 15.0
 _LOOK_SECONDS = 30.0
 
 
-class WriterGoneError(OrchestratorError):
+class WriterLostError(OrchestratorError):
     """The log has not ended, and nothing more of it will come by itself."""
 
     exit_code = 3
 
     @classmethod
-    def not_stored(cls, log: str, execution_id: str, offset: int) -> WriterGoneError:
+    def not_stored(cls, log: str, execution_id: str, offset: int) -> WriterLostError:
         """Return the error where the execution has ended without the log."""
         return cls(
             f"{log} was not stored; it ends at byte {offset:,}",
@@ -40,8 +40,8 @@ class WriterGoneError(OrchestratorError):
         )
 
     @classmethod
-    def lost(cls, log: str, execution_id: str, offset: int, why: str) -> WriterGoneError:
-        """Return the error where the writer is given up; `why` is what tells that it is gone."""
+    def lost(cls, log: str, execution_id: str, offset: int, why: str) -> WriterLostError:
+        """Return the error where the writer is given up; `why` says what shows that it is lost."""
         return cls(
             f"{log} ends at byte {offset:,} for now: its writer {why}",
             hint="`orchestrator run --resume` on its host goes on; "
@@ -89,7 +89,7 @@ class LogFollower:
     def chunks(self) -> Iterator[LiveChunk]:
         """Yield the bytes in order, and return at the log's end.
 
-        Raises WriterGoneError where the writer shows no sign of life for too long, IntegrityError
+        Raises WriterLostError where the writer shows no sign of life for too long, IntegrityError
         where the final object is another log, UnavailableError where S3 is away for as long.
         """
         while not self.has_ended:
@@ -129,12 +129,12 @@ class LogFollower:
     def _is_look_due(self) -> bool:
         if self._reader.has_ended:
             return True
-        now, soon = self._clock(), self._patience.gone_after_seconds
+        now, soon = self._clock(), self._patience.lost_after_seconds
         is_quiet = now - self._grew_at >= min(_QUIET_SECONDS, soon)
         return is_quiet and now - self._looked_at >= min(_LOOK_SECONDS, soon)
 
     def _pass_on_rest(self, head: ObjectMetadata) -> Iterator[LiveChunk]:
-        """Yield what the final object has behind the segments, and compare it with all that passed.
+        """Yield what the final object has beyond the segments, and compare it with all that passed.
 
         The writer stores it once the log has ended, or where the segments were given up.
         """
@@ -158,14 +158,14 @@ class LogFollower:
     # --- no end ------------------------------------------------------------------------------
 
     def _check_writer(self) -> None:
-        """Raise WriterGoneError where the final object will not be stored without intervention."""
+        """Raise WriterLostError where the final object will not be stored without intervention."""
         quiet_seconds = self._clock() - self._grew_at
         seen = self._watch.look(quiet_seconds)
         if seen.liveness is Liveness.ALIVE and not seen.has_ended:
             return
         is_finished = not may_be_running(self._store, self._execution_id)
         if is_finished and self._store.head_for_compare(self._key) is None:
-            raise WriterGoneError.not_stored(self._log, self._execution_id, self._offset)
+            raise WriterLostError.not_stored(self._log, self._execution_id, self._offset)
         if seen.liveness is Liveness.LOST and not self._patience.has_no_end:
             why = f"has shown no sign of life for {seen.silent_seconds:,.0f} s"
-            raise WriterGoneError.lost(self._log, self._execution_id, self._offset, why)
+            raise WriterLostError.lost(self._log, self._execution_id, self._offset, why)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from orchestrator_cli.core.live.state import (
-    GONE_AFTER_SECONDS,
+    LOST_AFTER_SECONDS,
     Liveness,
     StoredState,
     liveness_after,
@@ -38,7 +38,7 @@ OnNotice = Callable[[Notice, float], None]
 class Patience:
     """When a writer that shows no sign of life is given up; not at all where `has_no_end`."""
 
-    gone_after_seconds: float = GONE_AFTER_SECONDS
+    lost_after_seconds: float = LOST_AFTER_SECONDS
     has_no_end: bool = False
 
 
@@ -87,7 +87,7 @@ class LivenessWatch:
         """
         stored = self._heartbeat.read()
         silent_seconds = quiet_seconds if stored is None else stored.age_seconds
-        now = liveness_after(silent_seconds, self.patience.gone_after_seconds)
+        now = liveness_after(silent_seconds, self.patience.lost_after_seconds)
         self.note(now, silent_seconds)
         return SignOfLife(now, silent_seconds, stored is not None and stored.state.ended)
 

@@ -38,8 +38,8 @@ def list_segments(
 ) -> list[ListedSegment]:
     """Return the segments of a log without a gap, from the one that holds an offset to the last.
 
-    Some before that may be listed too, and none that begins at `until` or behind it. Where the
-    log's beginning has expired, they begin behind the offset.
+    Some before that may be listed too, and none that begins at `until` or after it. Where the
+    log's beginning has expired, they begin after the offset.
     """
     found: list[ListedSegment] = []
     for back in _STEPS_BACK:
@@ -53,7 +53,7 @@ def list_segments(
 def list_segments_after(
     store: ObjectReader, execution_id: str, log: str, offset: int, until: int | None = None
 ) -> list[ListedSegment]:
-    """Return the segments of a log without a gap that begin at an offset or behind it."""
+    """Return the segments of a log without a gap that begin at an offset or after it."""
     listed = iter_segments(store, execution_id, log, offset)
     if until is not None:
         listed = takewhile(lambda one: one.offset < until, listed)

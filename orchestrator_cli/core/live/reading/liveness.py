@@ -16,24 +16,22 @@ from orchestrator_cli.core.executions.record.repository import read_or_error
 from orchestrator_cli.core.live.state import Liveness, liveness_after, read_state
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.operations.request import Operation
-
-# An execution's id, its record or why it cannot be read, and whether its writer is there.
-ExecutionWithLiveness = tuple[str, ExecutionMetadata | OrchestratorError, Liveness | None]
+from orchestrator_cli.core.transfer.download.source import FoundExecution
 
 
 def read_with_liveness(
     store: ObjectReader,
     execution_ids: Iterable[str],
-    is_asked: Callable[[ExecutionMetadata], bool] = lambda metadata: True,
+    wants_liveness: Callable[[ExecutionMetadata], bool] = lambda metadata: True,
     at_once: int | None = None,
-) -> Iterator[ExecutionWithLiveness]:
+) -> Iterator[FoundExecution]:
     """Yield the metadata of executions in the order given, and whether their writers are there.
 
-    The heartbeat is looked up only of those that are running and for which `is_asked` is true; the
-    liveness of others, and of those without a heartbeat, is None. `at_once` is how many are read at
-    once at most.
+    The heartbeat is read only of those that are running and for which `wants_liveness` returns
+    True; the liveness of others, and of those without a heartbeat, is None. At most `at_once` are
+    read at once.
     """
-    operations = (_read(execution_id, is_asked) for execution_id in execution_ids)
+    operations = (_read(execution_id, wants_liveness) for execution_id in execution_ids)
     for execution_id, found, liveness in store.map_operations(operations, at_once):
         is_missing = isinstance(found, NotFoundError)
         yield (
@@ -44,10 +42,10 @@ def read_with_liveness(
 
 
 def _read(
-    execution_id: str, is_asked: Callable[[ExecutionMetadata], bool]
-) -> Operation[ExecutionWithLiveness]:
+    execution_id: str, wants_liveness: Callable[[ExecutionMetadata], bool]
+) -> Operation[FoundExecution]:
     _, found = yield from read_or_error(execution_id)
-    if isinstance(found, OrchestratorError) or not is_asked(found):
+    if isinstance(found, OrchestratorError) or not wants_liveness(found):
         return execution_id, found, None
     return execution_id, found, (yield from find_liveness(found))
 

@@ -24,7 +24,7 @@ class Reachability:
         return self._clock() - self._reached_at
 
     def note_reached(self) -> bool:
-        """Note an answer; return True where it is the first one after none came."""
+        """Note a response; return True where it is the first one after none came."""
         self._reached_at = self._clock()
         is_back, self._is_away = self._is_away, False
         if is_back:
@@ -34,7 +34,7 @@ class Reachability:
     def note_unreachable(self, error: UnavailableError) -> None:
         """Note that none came. Raises the error where that has lasted for too long."""
         seconds = self.seconds_away
-        if seconds > self._patience.gone_after_seconds and not self._patience.has_no_end:
+        if seconds > self._patience.lost_after_seconds and not self._patience.has_no_end:
             raise error
         if not self._is_away:
             self._is_away = True

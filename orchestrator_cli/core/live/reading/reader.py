@@ -57,13 +57,13 @@ class LiveReader:
     def join(self, offset: int = 0, until: int | None = None) -> None:
         """Begin at an offset; at the first byte that is left where the beginning has expired.
 
-        Whoever wants no more than what is before `until` need not list what is behind it.
+        Whoever wants no more than what is before `until` need not list what follows it.
         """
         listed = list_segments(self._store, self._execution_id, self._log, offset, until)
         self.begin(listed, offset)
 
     def begin(self, listed: list[ListedSegment], offset: int, newlines_to_skip: int = 0) -> None:
-        """Begin at an offset of segments that were listed, and behind so many newlines there."""
+        """Begin at an offset of segments that were listed, and after so many newlines there."""
         self._listed = [one for one in listed if one.end > offset or not one.size_bytes]
         self._next = self._listed[0].offset if self._listed else (listed[-1].end if listed else 0)
         self._newlines_to_skip = newlines_to_skip
@@ -72,7 +72,7 @@ class LiveReader:
     def read_new(self) -> Iterator[LiveChunk]:
         """Yield what has been written since the last time, and return where nothing more is.
 
-        Behind a segment that was not there the last time, mostly nothing is as yet: that is left to
+        After a segment that was not there the last time, mostly nothing is as yet: that is left to
         the next time, which halves the requests of whoever asks again and again.
         """
         yield from self._read_listed()

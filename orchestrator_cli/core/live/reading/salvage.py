@@ -83,14 +83,14 @@ def salvage(
         raise ConflictError(
             f"the writer of {execution_id} was there {age.total_seconds():,.0f} s ago; "
             "nothing was changed",
-            hint="--older-than says how long it has to be gone",
+            hint="--older-than says how long it must have been silent",
         )
     logs = [_salvage_log(store, engine, execution_id, log) for log in names]
     is_running = metadata.status is Status.RUNNING
     # A record that is finished learns of what is new, and of nothing that it has judged already.
-    told = [log for log in logs if is_running or log.outcome is PutOutcome.CREATED]
-    if told:
-        failed = {log.path: log.failure for log in told if log.failure is not None}
+    news = [log for log in logs if is_running or log.outcome is PutOutcome.CREATED]
+    if news:
+        failed = {log.path: log.failure for log in news if log.failure is not None}
         metadata = record_upload_result(store, execution_id, failed, set())
     if is_running:
         metadata = finish_execution(store, execution_id, Result.ERROR, now - age)
@@ -134,7 +134,7 @@ def _salvage_log(
 def _store(
     store: ArtifactStore, engine: TransferEngine, key: str, reader: LiveReader
 ) -> tuple[PutOutcome, bool]:
-    """Store a log create-only; return whether one that is there goes on behind the segments.
+    """Store a log create-only; return whether one that is there goes on beyond the segments.
 
     Its writer has stored that one, and so the whole log.
     """

@@ -108,7 +108,7 @@ class BucketLifecycle:
         try:
             self._write(plan.wanted)
         except OrchestratorError as error:
-            # The answer may have been lost, or the server may have taken a part.
+            # The response may have been lost, or the server may have taken a part.
             failure = error
         try:
             kept = self._read_back(plan.wanted, None if failure else plan.present)

@@ -83,7 +83,7 @@ class RuleChange:
 
 @dataclass(frozen=True, slots=True)
 class LifecyclePlan:
-    """What a bucket has, what it shall have, and the difference rule by rule."""
+    """What a bucket has, what it is to have, and the difference rule by rule."""
 
     present: Configuration
     wanted: Configuration

@@ -59,7 +59,7 @@ class BotoTransport:
         self._http = EasyTransport(options)
 
     def send(self, request: Any, **_: Any) -> AWSResponse:
-        """Return the answer to a prepared request; it is also what `before-send` asks for.
+        """Return the response to a prepared request; it is also what `before-send` asks for.
 
         Raises TransportError, and ResponseParserError for what no service of AWS answers.
         """
@@ -75,7 +75,7 @@ class BotoTransport:
                 total_timeout_seconds=_LONGEST_SECONDS,
             )
         )
-        # botocore takes these for an answer that was cut short, which is a server's 500.
+        # botocore takes these for a response that was cut short, which is a server's 500.
         has_entities = response.status < 300 and b"<!DOCTYPE" in response.body
         if has_entities or response.body.count(b"<") > _MAX_TAGS:
             raise ResponseParserError
@@ -84,7 +84,7 @@ class BotoTransport:
 
 
 class _Parsers(ResponseParserFactory):
-    """Makes parsers that say by botocore's own exception that a response is none of AWS's."""
+    """Makes parsers that raise botocore's own exception for a response that is not AWS's."""
 
     def create_parser(self, protocol_name: str) -> Any:
         """Return a parser of a protocol's responses."""

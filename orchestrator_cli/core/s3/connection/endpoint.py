@@ -73,10 +73,10 @@ def service_host(region: str) -> str:
         raise UsageError(
             f"{printable(region)!r} is not a region", hint="check --region and AWS_REGION"
         )
-    return f"s3.{region}.{_PARTITIONS.get(partition_of(region), _AWS_DOMAIN)}"
+    return f"s3.{region}.{_PARTITIONS.get(_region_prefix(region), _AWS_DOMAIN)}"
 
 
-def partition_of(region: str) -> str:
+def _region_prefix(region: str) -> str:
     """Return the prefix of the region names in a region's partition, which shares credentials."""
     return next((prefix for prefix in _PARTITIONS if region.startswith(prefix)), "")
 
@@ -88,7 +88,7 @@ def is_other_region(region: str, config: S3Config) -> bool:
         and not config.bucket.startswith("arn:")
         and region != config.region
         and _REGION.fullmatch(region) is not None
-        and partition_of(region) == partition_of(config.region)
+        and _region_prefix(region) == _region_prefix(config.region)
     )
 
 

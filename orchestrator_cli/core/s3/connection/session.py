@@ -8,7 +8,6 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator_cli import __version__
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.files.small_file import check_small_file
@@ -40,7 +39,6 @@ if TYPE_CHECKING:
 CONNECT_TIMEOUT_SECONDS = 10
 # How long a transfer may make no progress in either direction; not the limit of a whole transfer.
 STALL_TIMEOUT_SECONDS = 60
-USER_AGENT = f"orchestrator/{__version__}"
 
 
 class S3Settings(NamedTuple):
@@ -187,7 +185,6 @@ class S3Session:
         return ClientOptions(
             ca_bundle=self.ca_bundle,
             proxies=self.settings.proxies,
-            user_agent=USER_AGENT,
             connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
             stall_timeout_seconds=STALL_TIMEOUT_SECONDS,
         )

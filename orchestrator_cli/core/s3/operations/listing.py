@@ -89,7 +89,7 @@ class ListingProgress:
         self._empty_pages = 0
 
     def check(self, names: list[str]) -> None:
-        """Take the names of the next page: one of them lies behind all that came before."""
+        """Take the names of the next page: one of them comes after all of the pages before."""
         self._empty_pages = 0 if names else self._empty_pages + 1
         last_name = max(names, default="")
         stands_still = bool(names) and last_name <= self._last_name
@@ -134,17 +134,17 @@ def endless_listing(what: str) -> OrchestratorError:
 
 
 def _parse_object(item: XmlElement, decode: Callable[[str], str]) -> ObjectSummary:
-    told = item.texts()
-    key = told.get("Key")
+    texts = item.texts()
+    key = texts.get("Key")
     if not key:
         raise item.unexpected()
     return ObjectSummary(
         key=decode(key),
-        size_bytes=item.number(told.get("Size", "0")),
-        etag=told.get("ETag", "").strip('"'),
-        last_modified=item.instant(told.get("LastModified", "")),
-        storage_class=told.get("StorageClass") or "STANDARD",
-        restore=_parse_restore(item) if "RestoreStatus" in told else None,
+        size_bytes=item.number(texts.get("Size", "0")),
+        etag=texts.get("ETag", "").strip('"'),
+        last_modified=item.instant(texts.get("LastModified", "")),
+        storage_class=texts.get("StorageClass") or "STANDARD",
+        restore=_parse_restore(item) if "RestoreStatus" in texts else None,
     )
 
 

@@ -19,7 +19,7 @@ _MAX_DATE_CHARACTERS = 60
 _MONTHS = "Jan Feb Mar Apr May Jun Jul Aug Sep Oct Nov Dec".split()
 
 
-def parse_head(key: str, response: Response, size_bytes: int) -> ObjectMetadata:
+def parse_object_head(key: str, response: Response, size_bytes: int) -> ObjectMetadata:
     """Parse the headers. Raises UnavailableError where one is missing that every S3 sends."""
     try:
         last_modified = parse_http_date(response.header("last-modified"))

@@ -20,7 +20,7 @@ from orchestrator_cli.core.s3.error_codes import INVALID_RANGE, unexpected_respo
 from orchestrator_cli.core.s3.operations.object_head import (
     SHA256_HEADER,
     parse_age_seconds,
-    parse_head,
+    parse_object_head,
 )
 from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
@@ -62,7 +62,7 @@ def head_object(key: str, *, with_checksum: bool = False) -> Operation[ObjectMet
         size = response.header("content-length")
         if _SIZE.fullmatch(size) is None:
             raise unexpected_response(what)
-        return parse_head(key, response, int(size))
+        return parse_object_head(key, response, int(size))
 
     request = S3Request(
         "HEAD", key, what, headers=headers, total_timeout_seconds=SMALL_RESPONSE_SECONDS
@@ -150,7 +150,7 @@ def get_object_with_head(key: str, max_bytes: int) -> Operation[tuple[ObjectMeta
 
     def parse(response: Response) -> tuple[ObjectMetadata, bytes]:
         _check_content(response, what)
-        return parse_head(key, response, len(response.body)), response.body
+        return parse_object_head(key, response, len(response.body)), response.body
 
     return (yield from fetch(_whole_request(key, what, max_bytes), parse))
 
@@ -164,7 +164,7 @@ def get_prefix(key: str, size_bytes: int) -> Operation[tuple[ObjectMetadata, mem
 
     def parse(response: Response) -> tuple[ObjectMetadata, memoryview]:
         total = _check_range(response, what, 0, size_bytes, len(response.body))
-        return parse_head(key, response, total), memoryview(response.body)
+        return parse_object_head(key, response, total), memoryview(response.body)
 
     return (yield from fetch(_range_request(key, what, 0, size_bytes), parse))
 

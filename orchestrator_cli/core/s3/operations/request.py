@@ -182,16 +182,16 @@ def error_from_response(
 
     `action` is what IAM calls the request, such as `s3:PutObject`.
     """
-    told = parse_error_body(response.status, response.body.decode("utf-8", "replace"))
+    found = parse_error_body(response.status, response.body.decode("utf-8", "replace"))
     headers = response.headers
-    told = told._replace(
-        request_id=told.request_id or headers.get("x-amz-request-id"),
-        region=told.region or headers.get("x-amz-bucket-region"),
+    found = found._replace(
+        request_id=found.request_id or headers.get("x-amz-request-id"),
+        region=found.region or headers.get("x-amz-bucket-region"),
         action=action,
     )
-    if not told.code and not told.request_id and not told.region and _is_of_another(response):
+    if not found.code and not found.request_id and not found.region and _is_of_another(response):
         return _not_s3(response, what)
-    error = error_from_s3(told, what)
+    error = error_from_s3(found, what)
     error.is_throttled = error.is_throttled or response.status in _ASKS_FOR_LESS
     error.retry_after_seconds = _retry_after(response)
     return error

@@ -106,9 +106,9 @@ def parse_document(response: Response, what: str, root: str) -> XmlElement:
     element = _parse_limited(response.body, what)
     namespace, brace, name = element.tag.rpartition("}")
     if name == "Error":
-        told = parse_error_body(_DEFAULT_ERROR_STATUS, response.body.decode("utf-8", "replace"))
-        status = _STATUSES.get(told.code, _DEFAULT_ERROR_STATUS)
-        raise error_from_s3(told._replace(status=status), what)
+        found = parse_error_body(_DEFAULT_ERROR_STATUS, response.body.decode("utf-8", "replace"))
+        status = _STATUSES.get(found.code, _DEFAULT_ERROR_STATUS)
+        raise error_from_s3(found._replace(status=status), what)
     if not name.startswith(root):
         raise unexpected_response(what)
     return XmlElement(element, namespace + brace, what)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from orchestrator_cli.core.base.descriptors import write_all
 from orchestrator_cli.core.files.checks import Parts, UnsafeFileError, split_path
-from orchestrator_cli.core.files.directory import Directory, Kind
+from orchestrator_cli.core.files.directory import Directory, FileKind
 from orchestrator_cli.core.files.new_file import NO_LINKS, create_atomically
 from orchestrator_cli.core.files.tree import Tree, TreeFile
 from orchestrator_cli.core.files.walk import kind_of
@@ -62,12 +62,12 @@ class Destination:
     def is_directory(self) -> bool:
         """Return True if a directory has the name."""
         status = self.directory.find(self.name)
-        return status is not None and kind_of(status) is Kind.DIRECTORY
+        return status is not None and kind_of(status) is FileKind.DIRECTORY
 
     def open(self) -> LocalFile | None:
         """Open the file that is there; None where it is no regular file. Raises OSError."""
         status = self.directory.find(self.name)
-        if status is None or kind_of(status) is not Kind.FILE:
+        if status is None or kind_of(status) is not FileKind.FILE:
             return None
         return LocalFile(TreeFile(self._tree, self._parts), self.path)
 

@@ -34,7 +34,7 @@ from orchestrator_cli.core.transfer.download.destination import Destination, Dow
 from orchestrator_cli.core.transfer.download.partial_file import PartialFile, partial_file
 from orchestrator_cli.core.transfer.download.range_reader import (
     StreamHasher,
-    hash_aside,
+    hash_in_thread,
     iter_range,
 )
 from orchestrator_cli.core.transfer.engine import TransferEngine
@@ -92,8 +92,8 @@ class DownloadSummary:
         done = self.created + self.identical
         whole = type(first) is not OrchestratorError and not done
         if first is not None and len(kinds) == 1 and (telling or whole):
-            told = first.hint or RESUME_HINT
-            return type(first)(line, hint=told, retryable=first.retryable)
+            hint = first.hint or RESUME_HINT
+            return type(first)(line, hint=hint, retryable=first.retryable)
         hints = {result.error.hint for result in self.failures if result.error}
         common = hints.pop() if len(hints) == 1 else None
         if any(result.error.retryable for result in self.failures if result.error):
@@ -249,7 +249,7 @@ class Downloader:
         if stored is not None and not have and head.size_bytes > BASE_PART_BYTES:
             # What is hashed while the next bytes are on their way is not waited for at the end.
             digests = StreamHasher(stored, head.size_bytes, {stored.checksum.algorithm})
-            blocks = hash_aside(blocks, digests)
+            blocks = hash_in_thread(blocks, digests)
         for block in blocks:
             self._store.retry.check_stopped()
             arrived.append(block)

@@ -21,7 +21,7 @@ def list_ahead(
 
     `on_listed` is told how many files there are, and of how many bytes, once the last is listed,
     before the last batch is yielded. What listing raises, as of a pattern that matches nothing, is
-    raised behind the files that it found. `stop` ends the listing when the caller leaves.
+    raised after the files that it found. `stop` ends the listing when the caller leaves.
     """
     for batch in raise_errors(merge([lambda: _batches(files, on_listed)], stop)):
         yield from batch

@@ -49,7 +49,7 @@ def read_log(store: ObjectReader, log: ObjectSummary) -> Iterator[bytes | memory
         wanted = min(READ_BYTES, log.size_bytes - offset)
         block = store.get_range(log.key, offset, wanted, buffer)
         if len(block) != wanted:
-            raise UnavailableError(f"read of {printable(log.key)}: the answer is incomplete")
+            raise UnavailableError(f"read of {printable(log.key)}: incomplete response")
         yield block
 
 

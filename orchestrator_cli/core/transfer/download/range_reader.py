@@ -71,7 +71,7 @@ def iter_object_verified(
     blocks = chain([first], rest) if first else rest
     if digests is not None:
         alone = head.size_bytes <= RANGE_BYTES
-        blocks = _hashed_alone(blocks, digests) if alone else hash_aside(blocks, digests)
+        blocks = _hashed_alone(blocks, digests) if alone else hash_in_thread(blocks, digests)
     yield from blocks
     if digests is None or digests.matches(stored):
         return
@@ -88,7 +88,7 @@ def _hashed_alone(blocks: Iterator[memoryview], digests: StreamHasher) -> Iterat
         yield block
 
 
-def hash_aside(blocks: Iterable[memoryview], digests: StreamHasher) -> Iterator[memoryview]:
+def hash_in_thread(blocks: Iterable[memoryview], digests: StreamHasher) -> Iterator[memoryview]:
     """Yield the blocks while a thread hashes them: who takes them need not wait for that."""
     from concurrent.futures import ThreadPoolExecutor
 

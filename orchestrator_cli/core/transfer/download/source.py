@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 # An execution's id, its record or why it cannot be read, and, of one that is running, whether its
 # writer is `alive`, `silent` or `lost`; None where nothing tells.
 FoundExecution = tuple[str, "ExecutionMetadata | OrchestratorError", str | None]
-# Reads executions in the order given, and looks up the liveness of those of which it is asked.
+# Reads executions in the order given, and looks up the liveness where the function returns True.
 ReadExecutions = Callable[
     [ArtifactStore, Iterable[str], Callable[["ExecutionMetadata"], bool]], Iterator[FoundExecution]
 ]
@@ -172,10 +172,10 @@ class BucketSource:
     ) -> Iterator[FoundExecution]:
         """Yield the executions that are wanted, the newest first."""
 
-        def is_asked(metadata: ExecutionMetadata) -> bool:
+        def wants_liveness(metadata: ExecutionMetadata) -> bool:
             return looks_up_liveness and window.wanted.matches(metadata)
 
-        for found in self._read(self._store, self._ids(window), is_asked):
+        for found in self._read(self._store, self._ids(window), wants_liveness):
             if isinstance(found[1], OrchestratorError) or window.wanted.matches(found[1]):
                 yield found
 

@@ -23,7 +23,7 @@ from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
 T = TypeVar("T")
 
-# From so many files on, one listing per thousand keys is cheaper than a look-up per file.
+# With this many files, one listing per thousand keys is cheaper than a look-up per file.
 _LISTING_PAYS_FROM = 32
 # As many large files are under way at once.
 _LARGE_AHEAD = 8
@@ -48,7 +48,7 @@ class LookAhead:
         self, read: Callable[[], T], plan: Iterable[PlanItem]
     ) -> tuple[T, Iterator[PlanItem]]:
         """Return what `read` returns, and the whole plan, whose first files are looked at."""
-        reading = self._engine.run_aside(read)
+        reading = self._engine.run_request(read)
         items = iter(plan)
         first = list(islice(items, _LARGE_AHEAD))
         for item in first:

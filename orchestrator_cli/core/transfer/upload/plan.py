@@ -16,7 +16,7 @@ from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.files.checks import Parts
-from orchestrator_cli.core.files.directory import Kind
+from orchestrator_cli.core.files.directory import FileKind
 from orchestrator_cli.core.files.path_filter import PathFilter
 from orchestrator_cli.core.files.symlinks import Leads, follow_link
 from orchestrator_cli.core.files.tree import NamedFile, Openable, Tree, TreeFile
@@ -87,7 +87,7 @@ def plan_upload(
             yield unreadable(root, error)
         else:
             yield from _plan_root(execution_id, file, selection, name, hidden)
-    yield from hidden.told()
+    yield from hidden.report()
 
 
 def plan_stream(execution_id: str, name: str) -> PlannedFile:
@@ -135,7 +135,7 @@ class HiddenNames:
         if len(self._first) < self._SHOWN:
             self._first.append(source)
 
-    def told(self) -> Iterator[SkippedPath]:
+    def report(self) -> Iterator[SkippedPath]:
         """Yield the one item that reports them, if there are any."""
         if not self._first:
             return
@@ -171,7 +171,7 @@ class TreePlan:
         """Yield every file in the order of keys, and the skipped paths."""
         try:
             for entry in walk(self.tree, self.start, self._is_entered):
-                if entry.kind is not Kind.DIRECTORY or entry.error is not None:
+                if entry.kind is not FileKind.DIRECTORY or entry.error is not None:
                     yield from self._plan(entry, self._relative(entry.parts))
         except OSError as error:
             yield unreadable(self.root, error)
@@ -201,9 +201,9 @@ class TreePlan:
             yield unreadable(source, entry.error)
         elif self._leaves_out(relative, relative) or not self.selection.matches(relative):
             return
-        elif entry.kind is Kind.LINK:
+        elif entry.kind is FileKind.LINK:
             yield from self._plan_link(entry, source, relative)
-        elif entry.kind is Kind.FILE and entry.status is not None:
+        elif entry.kind is FileKind.FILE and entry.status is not None:
             yield _plan_file(self.execution_id, source, relative, entry.status, entry.file)
         else:
             yield SkippedPath(source, "not a regular file")
@@ -228,7 +228,7 @@ class TreePlan:
             return "the link leads nowhere"
         if leads is Leads.OUTSIDE:
             return f"the link leaves {printable(self.root)}"
-        # What is behind it is uploaded from its real place; following could never end.
+        # What it leads to is uploaded from its real place; following could never end.
         return "a link to a directory or special file"
 
 

@@ -82,31 +82,39 @@ class UploadSummary:
         return PartialFailureError(line, hint=hint, retryable=True)
 
 
+@dataclass(frozen=True, slots=True)
+class UploadHooks:
+    """What the caller of an upload is told and asked while it goes on.
+
+    `on_result` is given each result, from one thread, in the order they end. `is_fatal` tells which
+    error of one file ends the whole upload. `before_storing` is called in other threads, and has
+    returned before any file is stored that S3 is not known to have.
+    """
+
+    on_result: Callable[[UploadResult], object] = lambda result: None
+    is_fatal: Callable[[OrchestratorError], bool] = lambda error: error.is_fatal
+    before_storing: Callable[[], None] | None = None
+
+
 class Uploader:
-    """Uploads a plan. Results come to `on_result`, from one thread, in the order they end."""
+    """Uploads a plan."""
 
     def __init__(
         self,
         engine: TransferEngine,
         target: UploadTarget,
-        on_result: Callable[[UploadResult], None],
+        hooks: UploadHooks,
         etag_of: Callable[[str], str] | None = None,
-        is_fatal: Callable[[OrchestratorError], bool] = lambda error: error.is_fatal,
-        before_storing: Callable[[], None] | None = None,
         ahead: LookAhead | None = None,
     ) -> None:
         """`etag_of` tells what a listing has shown of a key: its ETag, or nothing.
 
-        `is_fatal` tells which error of one file ends the whole upload. `before_storing` is called
-        in other threads, and has returned before any file is stored that S3 is not known to have.
         `ahead` is what was looked up of the first files.
         """
         self._engine = engine
         self._target = target
-        self._on_result = on_result
+        self._hooks = hooks
         self._etag_of = etag_of
-        self._is_fatal = is_fatal
-        self._before_storing = before_storing
         self._ahead = ahead or LookAhead(engine, target)
         self._prepared: Future[None] | None = None
 
@@ -120,7 +128,7 @@ class Uploader:
         try:
             for result in self._engine.run(map(self._upload, items)):
                 summary.add(result)
-                self._on_result(result)
+                self._hooks.on_result(result)
         except OrchestratorError as error:
             self._engine.observer.failed(error)
             raise
@@ -139,7 +147,7 @@ class Uploader:
             else:
                 result = yield from self._upload_small(item, indexing)
         except OrchestratorError as error:
-            if self._is_fatal(error):
+            if self._hooks.is_fatal(error):
                 raise
             result = failed(item, error)
         except OSError as error:
@@ -161,8 +169,8 @@ class Uploader:
                 data = _read_unchanged(item)
             else:
                 data = yield self._engine.run_read(partial(_read_unchanged, item))
-            if not etag and self._before_storing is not None:
-                yield from self._prepare(self._before_storing)
+            if not etag and self._hooks.before_storing is not None:
+                yield from self._prepare(self._hooks.before_storing)
             outcome, checksum = yield from self._target.put_if_absent(
                 item.key, data, item.content_type, etag
             )
@@ -181,7 +189,7 @@ class Uploader:
     def _prepare(self, prepare: Callable[[], None]) -> Operation[None]:
         """Let `before_storing` do its work, once; other files are read and hashed meanwhile."""
         if self._prepared is None:
-            self._prepared = self._engine.run_aside(prepare)
+            self._prepared = self._engine.run_request(prepare)
         if self._prepared.done():
             self._prepared.result()
         else:
@@ -199,13 +207,13 @@ class Uploader:
                 item.key,
                 item.content_type,
                 indexing.watch if indexing else unwatched,
-                self._before_storing or (lambda: None),
+                self._hooks.before_storing or (lambda: None),
                 self._ahead.take_large(item.key),
             )
             try:
                 outcome, checksum = upload.run()
             except OrchestratorError as error:
-                if self._is_fatal(error):
+                if self._hooks.is_fatal(error):
                     raise
                 return failed(item, error, upload.session.count)
             if indexing is not None:

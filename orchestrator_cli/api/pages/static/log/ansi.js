@@ -5,6 +5,11 @@ import { AnsiUp } from "../vendored/ansi_up.js";
 
 const LINK = /\x1b\]8;[^;\x07\x1b]*;([^\x07\x1b]*)(?:\x07|\x1b\\)/;
 const OTHER_COMMANDS = /\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[()*+][A-Za-z0-9]|[=>78cDEHMNOZ])/g;
+// A sequence whose end is in the next row.
+const UNFINISHED = /\x1b(?:\[[ -?]*|\][^\x07\x1b]*\x1b?|[PX^_][^\x1b]*\x1b?|[()*+])?$/;
+const MAX_UNFINISHED = 2048;
+// What begins no sequence that the parser knows would have it wait for an end that never comes.
+const STRAY_ESCAPES = /\x1b(?!\[[<-?]?[\d;]*[ -/]?[@-~])/g;
 // Newer programs separate the numbers of a colour by colons; the parser knows semicolons only.
 const COLONS = /\x1b\[([\d;]*:[\d;:]*)m/g;
 const CONTROLS = /[\x00-\x08\x0b-\x1f\x7f\x80-\x9f\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069]/g;
@@ -53,22 +58,25 @@ export function freshState() {
 // Returns the pieces of a text. Takes the style that is set before it, and returns the one after it.
 export function parse(text, state) {
   const { link, rest, ...style } = state;
-  Object.assign(parser, style, { collected: [], _buffer: rest });
+  Object.assign(parser, style);
   const pieces = [];
   let href = link;
-  const known = text.replace(COLONS, withSemicolons);
-  const parts = known.replace(OTHER_COMMANDS, (found) => (LINK.test(found) ? found : "")).split(LINK);
-  parts.forEach((part, at) => {
+  const known = (rest + text).replace(COLONS, withSemicolons);
+  const commands = known.replace(OTHER_COMMANDS, (found) => (LINK.test(found) ? found : ""));
+  const end = commands.search(UNFINISHED);
+  const whole = end < 0 ? commands : commands.slice(0, end);
+  const unfinished = commands.slice(whole.length);
+  whole.split(LINK).forEach((part, at) => {
     if (at % 2) {
       href = part;
       return;
     }
     parser.collected = [];
-    parser.ansi_to_html(part);
+    parser.ansi_to_html(part.replace(STRAY_ESCAPES, ""));
     for (const one of parser.collected) pieces.push({ ...one, link: href });
   });
   const after = Object.fromEntries(Object.keys(style).map((name) => [name, parser[name]]));
-  return { pieces, state: { ...after, link: href, rest: parser._buffer.slice(0, 128) } };
+  return { pieces, state: { ...after, link: href, rest: unfinished.length > MAX_UNFINISHED ? "" : unfinished } };
 }
 
 function withSemicolons(found, numbers) {

@@ -46,7 +46,7 @@ class GatewayLiveStore:
             f"{self._base}/state.json", "update of the heartbeat", record, replaces=True
         )
         parse = PutStateResponse.model_validate
-        return self._connection.run(ask(request, lambda told: parse(told).etag))
+        return self._connection.run(ask(request, lambda body: parse(body).etag))
 
     def find_segment(self, log: str, offset: int) -> Segment | None:
         """Look up the segment at an offset; None where there is none."""
@@ -64,21 +64,21 @@ class GatewayLiveStore:
         path = f"{self._path(log, segment.offset)}?{urlencode(fields)}"
         request = ServerRequest(path, f"upload of live {printable(log)}", content=data)
         return self._connection.run(
-            ask(request, lambda told: _segment(PutSegmentResponse.model_validate(told).stored))
+            ask(request, lambda body: _segment(PutSegmentResponse.model_validate(body).stored))
         )
 
     def _path(self, log: str, offset: int) -> str:
         return f"{self._base}/{quote(log)}/{offset}"
 
 
-def _as_state(told: Any) -> StoredState:
-    found = StateResponse.model_validate(told)
+def _as_state(body: Any) -> StoredState:
+    found = StateResponse.model_validate(body)
     state = parse_state(json.dumps(found.state).encode(), "the heartbeat")
     return StoredState(state, found.etag, found.age_seconds)
 
 
-def _as_segment(told: Any) -> Segment:
-    return _segment(LiveSegment.model_validate(told))
+def _as_segment(body: Any) -> Segment:
+    return _segment(LiveSegment.model_validate(body))
 
 
 def _segment(found: LiveSegment) -> Segment:

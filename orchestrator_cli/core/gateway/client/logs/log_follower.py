@@ -13,11 +13,11 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.gateway.client.logs.log_server import ServedPart
 from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.live.reading.digests import GrowingDigests
-from orchestrator_cli.core.live.reading.follower import WriterGoneError, poll_seconds
+from orchestrator_cli.core.live.reading.follower import WriterLostError, poll_seconds
 from orchestrator_cli.core.live.reading.heartbeat import Notice, OnNotice, Patience
 from orchestrator_cli.core.live.reading.reachability import Reachability
 from orchestrator_cli.core.live.reading.reader import LiveChunk
-from orchestrator_cli.core.live.state import GONE_AFTER_SECONDS
+from orchestrator_cli.core.live.state import LOST_AFTER_SECONDS
 
 
 class ServedLogFollower:
@@ -50,7 +50,7 @@ class ServedLogFollower:
     def chunks(self) -> Iterator[LiveChunk]:
         """Yield the bytes in order, and return at the log's end.
 
-        Raises WriterGoneError, IntegrityError where the final object is another log, and
+        Raises WriterLostError, IntegrityError where the final object is another log, and
         UnavailableError where the server is away for too long.
         """
         while not self._has_ended:
@@ -110,19 +110,19 @@ class ServedLogFollower:
             )
 
     def _check_running(self) -> None:
-        """Raise WriterGoneError where an execution has ended without a log that was there."""
+        """Raise WriterLostError where an execution has ended without a log that was there."""
         if not self._is_running():
             log = self._log
-            raise WriterGoneError.not_stored(log.name, log.execution_id, self._offset)
+            raise WriterLostError.not_stored(log.name, log.execution_id, self._offset)
 
     def _check_lost(self) -> None:
-        """Raise WriterGoneError where the writer is given up."""
+        """Raise WriterLostError where the writer is given up."""
         self._check_running()
-        silent_seconds = GONE_AFTER_SECONDS + self._clock() - self._grew_at
+        silent_seconds = LOST_AFTER_SECONDS + self._clock() - self._grew_at
         if self._patience.has_no_end:
             if not self._is_told_lost:
                 self._is_told_lost = True
                 self._tell(Notice.LOST, silent_seconds)
-        elif silent_seconds >= self._patience.gone_after_seconds:
+        elif silent_seconds >= self._patience.lost_after_seconds:
             log = self._log
-            raise WriterGoneError.lost(log.name, log.execution_id, self._offset, "is lost")
+            raise WriterLostError.lost(log.name, log.execution_id, self._offset, "is lost")

@@ -20,7 +20,7 @@ WAIT_SECONDS = 20
 class ServedPart:
     """A part of a log, and how much of the log the server knows.
 
-    `is_final` says that all of it is stored, `is_lost` that its writer is gone.
+    `is_final` says that all of it is stored, `is_lost` that its writer is lost.
     """
 
     chunk: LiveChunk

@@ -61,7 +61,7 @@ class ExecutionUploads:
         what = f"look at the versions of {printable(path)}"
         return ask(
             ServerRequest(f"{self._base}/resolve", what, record),
-            lambda told: messages.ResolveResponse.model_validate(told).withdrawn,
+            lambda body: messages.ResolveResponse.model_validate(body).withdrawn,
         )
 
     def create_multipart(self, path: str, content_type: str, schedule: str) -> Operation[str]:
@@ -70,7 +70,7 @@ class ExecutionUploads:
         what = f"start of the upload of {printable(path)}"
         return ask(
             ServerRequest(f"{self._base}/multipart", what, record),
-            lambda told: messages.MultipartResponse.model_validate(told).upload_id,
+            lambda body: messages.MultipartResponse.model_validate(body).upload_id,
         )
 
     def presign_part(
@@ -80,7 +80,7 @@ class ExecutionUploads:
         record = {"path": path, "upload_id": upload_id, "parts": [offer]}
         return ask(
             ServerRequest(f"{self._base}/multipart/parts", what, record),
-            lambda told: messages.PartsResponse.model_validate(told).parts[0],
+            lambda body: messages.PartsResponse.model_validate(body).parts[0],
         )
 
     def complete(
@@ -180,8 +180,8 @@ class UndecidedFileError(OrchestratorError):
     """The server could not look at this file, which says nothing of the others."""
 
 
-def _as_error(path: str, told: messages.FileError) -> OrchestratorError:
-    message = f"offer of {printable(path)}: {printable(told.detail)}"
-    error = UndecidedFileError(message, code=told.code, request_id=told.request_id)
-    error.exit_code = error_from_kind(told.kind, message).exit_code
+def _as_error(path: str, found: messages.FileError) -> OrchestratorError:
+    message = f"offer of {printable(path)}: {printable(found.detail)}"
+    error = UndecidedFileError(message, code=found.code, request_id=found.request_id)
+    error.exit_code = error_from_kind(found.kind, message).exit_code
     return error

@@ -25,7 +25,7 @@ from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUp
 from orchestrator_cli.core.transfer.upload.on_record.session import UploadSession
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
-from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadSummary
+from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadHooks, UploadSummary
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
@@ -161,10 +161,8 @@ def upload_on_record(
     with recorder.early_end_recorded(), engine:
         ahead = LookAhead(engine, target)
         _, items = ahead.while_reading(lambda: recorder.read_failures(now), plan)
-        uploader = Uploader(
-            engine, target, take, before_storing=recorder.before_storing, ahead=ahead
-        )
-        summary = uploader.run(recorder.begin(items))
+        hooks = UploadHooks(take, before_storing=recorder.before_storing)
+        summary = Uploader(engine, target, hooks, ahead=ahead).run(recorder.begin(items))
     recorder.record(all_stored=not summary.failures)
     return summary
 

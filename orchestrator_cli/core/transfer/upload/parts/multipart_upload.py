@@ -66,7 +66,7 @@ class MultipartUploader:
             outcome = None if look.head() is None else self._compare_existing()
             if outcome is not None:
                 return outcome, None
-            preparing = self.engine.run_aside(self.before_storing)
+            preparing = self.engine.run_request(self.before_storing)
             upload_id, stored = self.session.resume_or_create(
                 look.uploads(), self.content_type, self.schedule, self._all_match
             )

@@ -16,7 +16,7 @@ from tests.support.commands.running import RunCommand
 from tests.support.scene import Scene
 from tests.support.stored.bench_tree import OLD_ID, BenchTree
 
-ADAPTER = Path(__file__).parent.parent / "support" / "serial_adapter.py"
+ADAPTER = Path(__file__).parent.parent / "support/servers/serial_adapter.py"
 CONSOLE = b"boot\r\n--- dump ../core.txt\r\nregisters\r\n--- end\r\n--- dump lost\r\nhalf"
 
 

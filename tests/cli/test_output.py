@@ -180,6 +180,27 @@ def test_the_total_is_found_out_only_where_it_takes_longer(monkeypatch: pytest.M
     assert longer.status().startswith("moving: 0 of 2 files, 0 B of 2.0 MiB")
 
 
+def test_lines_count_what_there_is_shortly_before_the_first_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """It takes time from a transfer that has ended by then."""
+    counted = threading.Event()
+
+    def sizes() -> Iterator[int]:
+        counted.set()
+        yield MIB
+
+    monkeypatch.setattr(time, "monotonic", lambda: 100.0)
+    lines = progress.LineProgress("moving", lambda line: None)
+    lines.expect_later(sizes)
+    monkeypatch.setattr(time, "monotonic", lambda: 102.0)
+    lines.add_file()
+    assert not counted.wait(0.05)
+    monkeypatch.setattr(time, "monotonic", lambda: 103.0)
+    lines.add_file()
+    assert counted.wait(30)
+
+
 @pytest.mark.parametrize("columns", [40, 120])
 def test_live_progress_fits_the_terminal(
     scene: Scene, terminal: OpenTerminal, columns: int

@@ -56,7 +56,7 @@ def feed(
 
 @pytest.mark.parametrize(
     ("seconds", "limit"),
-    [(0.001, 16), (0.05, 166), (0.1, 256), (0.2, 256), (0.3, 500), (1.5, 512)],
+    [(0.001, 16), (0.05, 225), (0.1, 256), (0.2, 256), (0.3, 512), (1.5, 512)],
 )
 def test_what_a_response_has_taken_before_says_how_many_to_begin_with(
     seconds: float, limit: int
@@ -65,7 +65,7 @@ def test_what_a_response_has_taken_before_says_how_many_to_begin_with(
 
 
 @pytest.mark.parametrize(
-    ("seconds", "limit"), [(0.0001, 16), (0.02, 66), (0.05, 166), (0.3, 256), (1.5, 256)]
+    ("seconds", "limit"), [(0.0001, 16), (0.02, 75), (0.05, 225), (0.3, 256), (1.5, 256)]
 )
 def test_the_first_responses_say_how_many_fit_into_their_time(seconds: float, limit: int) -> None:
     controller = Clock().controller()
@@ -120,13 +120,13 @@ def test_a_server_that_says_slow_down_is_sent_half_as_many_once() -> None:
     clock.now += 0.1
     for _ in range(50):
         controller.on_throttled(0.05)
-    assert controller.limit == 83
+    assert controller.limit == 112
     # What was begun before does not count, and what comes later halves them again.
     for _ in range(6):
         clock.now += 0.1
         for _ in range(10):
             controller.on_throttled(0.05)
-    assert controller.limit < 42
+    assert controller.limit <= 56
 
 
 def test_then_requests_begin_at_a_pace() -> None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing, contextmanager
+from itertools import chain
 from threading import Event
 from typing import Any
 
@@ -22,7 +23,7 @@ from orchestrator_cli.core.http.transport import (
     Task,
     TransportError,
 )
-from tests.http.servers import Stop, load_server, refusing_port
+from tests.http.servers import Stop, load_server, refusing_port, wait_until
 from tests.support.servers.scripted import Peer, scripted, serve_on
 
 
@@ -339,3 +340,25 @@ def test_no_task_is_taken_while_it_may_not_begin() -> None:
         # One is taken where none is under way, whatever may begin.
         assert len(list(loop.run([holds(server.url)], may_begin=lambda: False))) == 1
     assert most == 3
+
+
+@pytest.mark.parametrize("waits", [False, True], ids=["begun", "resumed"])
+def test_the_first_of_many_requests_is_sent_before_the_last_is_made(waits: bool) -> None:
+    """Otherwise a distant server would have nothing to do until hundreds are signed."""
+    work: Future[None] = Future()
+
+    def task(number: int) -> Task[bytes]:
+        if waits:
+            yield work
+        if number == 99:
+            wait_until(lambda: server.connections > 0)
+        return (yield from get(f"{server.url}/{number}"))
+
+    def end_work() -> Task[bytes]:
+        work.set_result(None)
+        yield Sleep(0)
+        return b"done"
+
+    with load_server() as server, opened_loop(known_seconds=1.0) as loop:
+        found = list(loop.run(chain(map(task, range(100)), [end_work()])))
+    assert len(found) == 101

@@ -25,6 +25,7 @@ from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
+from orchestrator_cli.core.transfer.upload.parts import multipart_session
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from tests.support.commands.running import RunCommand
@@ -290,7 +291,11 @@ def test_who_is_overwritten_at_the_same_moment_is_told(
     assert scene.contents() == {KEY: OTHER}
 
 
-def test_an_upload_that_was_interrupted_is_waited_for_a_while_only(scene: Scene) -> None:
+@pytest.mark.parametrize(("telling_seconds", "early_looks"), [(1e9, 0), (0.0, 1)])
+def test_an_upload_that_was_interrupted_is_waited_for_a_while_only(
+    scene: Scene, telling_seconds: float, early_looks: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(multipart_session, "TELLING_SECONDS", telling_seconds)
     path = scene.directory / "big.bin"
     path.write_bytes(DATA)
     interrupted = begin(scene, KEY, [OTHER[:PART]]).encode()
@@ -304,7 +309,7 @@ def test_an_upload_that_was_interrupted_is_waited_for_a_while_only(scene: Scene)
 
     quirks.pretend(scene.recorder, quirks.Server(BegunEarlier()))
     assert upload_file(scene.bucket, path) is PutOutcome.CREATED
-    assert scene.recorder.count("ListMultipartUploads") == 1 + 16
+    assert scene.recorder.count("ListMultipartUploads") == 1 + early_looks + 16
     assert scene.contents() == {KEY: DATA}
     assert scene.unfinished_uploads() == {}
 

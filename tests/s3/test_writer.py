@@ -444,3 +444,24 @@ def test_clients_are_made_once_by_many_threads(s3env: dict[str, str]) -> None:
     with ThreadPoolExecutor(12) as threads:
         answers = list(threads.map(ask, range(12)))
     assert len({id(answer) for answer in answers}) == 2
+
+
+@pytest.mark.parametrize("echoes", [True, False])
+def test_a_swap_shows_whether_what_follows_needs_an_md5(
+    echoes: bool, bucket: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The record is swapped before the files of an upload are sent."""
+
+    def serve(peer: Peer) -> None:
+        for _ in range(2):
+            told = f"x-amz-checksum-sha256: {peer.request().header('x-amz-checksum-sha256')}"
+            lines = [f'ETag: "{"0" * 32}"', "Content-Length: 0", *([told] if echoes else [])]
+            peer.send("\r\n".join(["HTTP/1.1 200 OK", *lines, "", ""]).encode())
+
+    with scripted(serve) as server:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", server.url)
+        store = open_store(bucket)
+        for _ in range(2):
+            store.compare_and_swap(KEY, DATA, '"etag"', TEXT)
+    needed = [one.header("content-md5") is not None for one in server.requests]
+    assert needed == [True, not echoes]

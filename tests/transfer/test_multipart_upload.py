@@ -17,6 +17,7 @@ from orchestrator_cli.core.s3.checksum import composite, md5, sha256
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
+from orchestrator_cli.core.transfer.upload.parts import multipart_session
 from orchestrator_cli.core.transfer.upload.parts import multipart_upload as resume_module
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from tests.support.commands.small_scale import PART_BYTES as PART
@@ -513,3 +514,17 @@ def test_threads_are_gone_after_a_failure(scene: Scene, big: Path) -> None:
     for thread in ours:
         thread.join(20)
         assert not thread.is_alive()
+
+
+def test_whether_others_began_earlier_is_asked_while_parts_are_sent(
+    scene: Scene, big: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A distant server would otherwise be asked while there is nothing else to do."""
+    monkeypatch.setattr(multipart_session, "TELLING_SECONDS", 0.0)
+    with opened(scene.bucket, big, concurrency=1) as (upload, _):
+        assert upload.run()[0] is PutOutcome.CREATED
+    order = [one.operation for one in scene.recorder.calls()]
+    assert order[order.index("CreateMultipartUpload") + 1 :] == [
+        *("UploadPart", "ListMultipartUploads", "UploadPart", "UploadPart", "UploadPart"),
+        *("HeadObject", "CompleteMultipartUpload", "HeadObject"),
+    ]

@@ -148,8 +148,8 @@ class LineProgress(Progress):
         super().__init__(what)
         self._say = say
         self._next_at = time.monotonic() + PROGRESS_LINE_SECONDS
-        # A line that is due later has its total already.
-        self._count_at = time.monotonic() + COUNT_AFTER_SECONDS
+        # The first line has its total already, and what ends before was not held up by counting.
+        self._count_at = time.monotonic() + PROGRESS_LINE_SECONDS / 2
 
     def _changed(self) -> None:
         now = time.monotonic()

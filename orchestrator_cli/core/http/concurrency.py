@@ -10,7 +10,9 @@ from collections import deque
 from collections.abc import Callable
 
 # The CPU time that a request costs this process, which bounds how many fit into one response time.
-_REQUEST_SECONDS = 0.0003
+_REQUEST_SECONDS = 0.0002
+# What a response of a server that is near seems to take while this process is busy with others.
+_NEAR_SECONDS = 0.005
 _FIRST_IN_FLIGHT = 16
 _WINDOW_SECONDS = 0.05
 # A process that uses less of one core than this is waiting for responses.
@@ -18,9 +20,9 @@ _BUSY = 0.5
 # A larger limit has to raise the throughput by this factor; else the link or the server is the
 # bottleneck.
 _WORTH = 1.15
-# The quickest response is quicker than most, so the limit may exceed what fits into it, up to this
-# factor. More would only open more connections, which is expensive on a busy machine.
-_SPREAD = 4
+# The quickest response is quicker than most, so the limit may exceed what fits into it, up to one
+# request for each of these. More would only open connections: expensive on a busy machine.
+_SPREAD_SECONDS = 0.000075
 # A connection costs as much as several requests. More are worth it only where a response takes
 # longer than this, which is not this machine's doing.
 _USUAL_MOST = 256
@@ -149,7 +151,7 @@ class ConcurrencyController:
         cpu = self._cpu_clock()
         rate = self._ended / (now - began)
         is_busy = cpu - cpu_began >= _BUSY * (now - began)
-        has_use = self.limit < _SPREAD * self._fastest_lately / _REQUEST_SECONDS
+        has_use = self.limit < self._fastest_lately / _SPREAD_SECONDS
         if has_use and not is_busy and rate > _WORTH * self._best_rate:
             self._best_rate = rate
             self._set_limit(max(self.limit, min(2 * self.limit, _USUAL_MOST)))
@@ -163,8 +165,9 @@ class ConcurrencyController:
 
 def _fitting(seconds: float) -> int:
     """Return how many requests fit into the time of a response."""
+    fitting = int((seconds - _NEAR_SECONDS) / _REQUEST_SECONDS)
     beyond = int((seconds - _SLOW_SECONDS) / _REQUEST_SECONDS)
-    return max(min(int(seconds / _REQUEST_SECONDS), _USUAL_MOST), beyond)
+    return max(min(fitting, _USUAL_MOST), beyond)
 
 
 class Pace:

@@ -114,9 +114,9 @@ class CurlDriver:
             self._release(active.exchange)
         self._timers.remove(tag)
 
-    def step(self) -> list[Completion]:
-        """Wait until something happens, and return what has ended."""
-        for descriptor, action in self._watch.wait(self._wait_seconds()):
+    def step(self, *, wait: bool = True) -> list[Completion]:
+        """Wait until something happens, unless told not to, and return what has ended."""
+        for descriptor, action in self._watch.wait(self._wait_seconds() if wait else 0):
             self._multi.socket_action(descriptor, action)
         timer_at = self._watch.timer_at
         if timer_at is not None and timer_at <= time.monotonic():

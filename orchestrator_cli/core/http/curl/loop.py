@@ -32,6 +32,8 @@ _LOOK_SECONDS = 0.01
 _FAR_SECONDS = 0.02
 # TCP and TLS take one each, as a request does.
 _CONNECT_ROUND_TRIPS = 2
+# So many tasks go on before what they send is sent: with hundreds the network would wait for them.
+_TASKS_AT_ONCE = 16
 
 
 class CurlLoop:
@@ -102,36 +104,40 @@ class CurlLoop:
     def _drive(self, run: TaskRun[T]) -> Generator[T]:
         try:
             while not run.is_finished:
-                self._take_tasks(run)
+                may_take_more = self._take_tasks(run)
                 if run.failure is not None:
                     raise run.failure
                 if run.has_result:
                     yield run.pop_result()
                 elif not run.is_finished:
                     # Where none of its tasks may begin yet, those of another run are in the way.
-                    self._step()
+                    self._step(wait=not may_take_more)
         finally:
             self._end(run)
 
-    def _take_tasks(self, run: TaskRun[Any]) -> None:
-        while run.wants_task and self._has_room():
+    def _take_tasks(self, run: TaskRun[Any]) -> bool:
+        """Take a few tasks as far as there is room; return True where there may be more."""
+        for _ in range(_TASKS_AT_ONCE):
+            if not (run.wants_task and self._has_room()):
+                return False
             state = run.take()
             if state is None:
-                return
+                return False
             self._tasks_under_way += 1
             self._advance(state)
+        return True
 
     def _has_room(self) -> bool:
         busy = self._driver.in_flight >= self._controller.limit
         return not busy and not self._waiting and self._tasks_under_way < self._most
 
-    def _step(self) -> None:
+    def _step(self, *, wait: bool) -> None:
         if self._stop is not None and self._stop.is_set():
             raise Cancelled
         if not self._looks and not self._controller.has_response:
             self._looks = True
             self._driver.start_timer(_LOOK_SECONDS, _LOOK)
-        for completion in self._driver.step():
+        for completion in self._driver.step(wait=wait and not self._done):
             if completion.tag is _PACE:
                 self._paces = False
             elif completion.tag is _LOOK:
@@ -151,8 +157,8 @@ class CurlLoop:
         )
 
     def _take_done(self) -> None:
-        """Let the tasks go on whose work in other threads has ended."""
-        while self._done:
+        """Let a few of the tasks go on whose work in other threads has ended."""
+        for _ in range(min(_TASKS_AT_ONCE, len(self._done))):
             state, work = self._done.popleft()
             if state not in state.run.under_way:
                 continue

@@ -225,6 +225,9 @@ def compare_and_swap(
                 raise
         else:
             server.swaps_atomically = server.swaps_atomically and bool(condition)
+            if response.header("x-amz-checksum-sha256") == to_base64(digest):
+                # The parts of large files, which are sent next, need no MD5 then.
+                server.checks_sha256 = True
             return str(response.header("etag"))
     raise ConflictError(f"{what}: the server refuses it whatever the object is")
 

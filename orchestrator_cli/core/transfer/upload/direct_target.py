@@ -55,6 +55,8 @@ class DirectTarget:
         self._store = store
         self._server = store.server
         self._retried_creates: set[str] = set()
+        # The ids of uploads before which none of the same key began.
+        self._first: set[str] = set()
 
     @property
     def verifies_sha256(self) -> bool:
@@ -140,13 +142,19 @@ class DirectTarget:
         """Send one part."""
         return upload_part(self._server, key, upload_id, part, body, digests)
 
+    def look_for_earlier_uploads(self, key: str, upload_id: str) -> Operation[None]:
+        """Note where no other upload of the key began earlier, where `complete` would look."""
+        if not self._server.is_aws and (yield from self._is_first(key, upload_id)):
+            self._first.add(upload_id)
+
     def complete(
         self, key: str, upload_id: str, parts: list[StoredPart], size_bytes: int
     ) -> Operation[None]:
         """Make the object from its parts, only if the key is free."""
         if not self._server.is_aws:
             # Not every server heeds If-None-Match on completion: look once more, right before.
-            yield from self._wait_for_earlier_uploads(key, upload_id)
+            if upload_id not in self._first:
+                yield from self._wait_for_earlier_uploads(key, upload_id)
             if (yield from head_for_compare(key)) is not None:
                 message = f"upload of {printable(key)}: the key was taken meanwhile"
                 raise ConflictError(message, code="PreconditionFailed")
@@ -159,13 +167,18 @@ class DirectTarget:
         free. It is no lock: one that was interrupted does not end.
         """
         for _ in range(_LOOKS_AT_OTHERS):
-            found: list[IncompleteUpload] = []
+            is_first = True
             with suppress_unless_fatal(OrchestratorError):
-                found = yield from self._list_uploads(key)
-            found.sort(key=lambda one: (one.initiated_at, one.upload_id))
-            if upload_id not in [one.upload_id for one in found[1:]]:
+                is_first = yield from self._is_first(key, upload_id)
+            if is_first:
                 return
             yield Sleep(self._store.retry.jitter_seconds())
+
+    def _is_first(self, key: str, upload_id: str) -> Operation[bool]:
+        """Return True if no other incomplete upload of the key began earlier."""
+        found = yield from self._list_uploads(key)
+        found.sort(key=lambda one: (one.initiated_at, one.upload_id))
+        return upload_id not in [one.upload_id for one in found[1:]]
 
     def abort(self, key: str, upload_id: str) -> Operation[None]:
         """Give up an upload that can no longer be completed.

@@ -92,6 +92,13 @@ class UploadTarget(Protocol):
         """Send one part. Raises NotFoundError where the upload has ended."""
         ...
 
+    def look_for_earlier_uploads(self, key: str, upload_id: str) -> Operation[None]:
+        """Find out whether other uploads of the key began earlier, so that `complete` need not.
+
+        It takes at least a second from an upload's begin until that is certain.
+        """
+        ...
+
     def complete(
         self, key: str, upload_id: str, parts: list[StoredPart], size_bytes: int
     ) -> Operation[None]:

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import count
 from typing import TypeVar
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
@@ -26,6 +29,8 @@ from orchestrator_cli.core.transfer.upload.target import FoundUpload, UploadTarg
 
 T = TypeVar("T")
 
+# S3 tells in whole seconds when uploads began: after one, none that begins later can seem earlier.
+TELLING_SECONDS = 1.0
 FOREIGN_PART_CODES = frozenset({"InvalidPart", "InvalidPartOrder"})
 
 
@@ -67,6 +72,8 @@ class MultipartSession:
         self._found: list[FoundUpload] = []
         # (upload id, part number) of what was sent or found: found again, it is not counted twice.
         self._counted: set[tuple[str, int]] = set()
+        self._begun_at = 0.0
+        self._looks = count()
 
     def run(self, operation: Operation[T]) -> T:
         """Run an operation of the target and wait for its result."""
@@ -85,8 +92,13 @@ class MultipartSession:
             # Skip uploads without parts: there is nothing to resume, and one may belong to a client
             # that has just begun to store other content. Two writers corrupt one upload.
             if parts and is_ours(parts):
-                return upload_id, parts
-        return self.run(self._target.create_multipart(self._key, content_type, schedule)), {}
+                chosen = upload_id, parts
+                break
+        else:
+            create = self._target.create_multipart(self._key, content_type, schedule)
+            chosen = self.run(create), {}
+        self._begun_at, self._looks = time.monotonic(), count()
+        return chosen
 
     def resume(self, upload_id: str, parts: Iterable[StoredPart]) -> None:
         """Count the parts of an upload that are stored already."""
@@ -102,6 +114,10 @@ class MultipartSession:
         self._counted.add((upload_id, part.number))
         self.count.add_sent(part.size_bytes)
         self._engine.on_bytes(part.size_bytes)
+        if time.monotonic() - self._begun_at >= TELLING_SECONDS and not next(self._looks):
+            # Other parts are sent meanwhile; afterwards, completing would wait for it.
+            look = self._target.look_for_earlier_uploads(self._key, upload_id)
+            self._engine.run_request(partial(self.run, look))
         return stored
 
     def complete(

@@ -104,6 +104,11 @@ class Unreadable(BaseModel):
 
     execution_id: str = Field(examples=[EXAMPLE_ID])
     error: str
+    kind: str = Field(
+        description="What the error is, as in the `type` of a problem: `integrity` for metadata "
+        "that is not valid, `not-found` for none, `unavailable` where the storage did not answer.",
+        examples=["integrity"],
+    )
 
 
 class ExecutionWithLiveness(ExecutionMetadata):

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 
 from orchestrator_cli.core.base.command_secrets import mask_labels
-from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import new_execution_id
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
@@ -126,9 +126,9 @@ class Bucket:
         """
         found = list_execution_ids(self._store, since, until, now=datetime.now(UTC))
         for _, metadata in read_executions(self._store, found):
-            if isinstance(metadata, NotFoundError | IntegrityError):
-                continue
             if isinstance(metadata, OrchestratorError):
-                raise metadata
+                if metadata.is_inconclusive:
+                    raise metadata
+                continue
             if wanted is None or wanted.matches(metadata):
                 yield metadata

@@ -8,7 +8,9 @@ import pytest
 
 from orchestrator_cli.cli.main import COMMANDS
 from tests.support.commands.running import RunCommand
+from tests.support.proxy import faults
 from tests.support.scene import Scene
+from tests.support.stored.engine import impatient
 from tests.support.stored.executions import make_id
 
 ID = make_id()
@@ -115,3 +117,35 @@ def test_help_says_what_a_code_means_there(cli: RunCommand) -> None:
         assert text in cli(name, "--help").ok().out
     for name in ("ls", "grep", "cost"):
         assert "2d, yesterday, 14:30" in " ".join(cli(name, "--help").ok().out.split())
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said"),
+    [
+        ("ftp://user:hunter2@host", "HTTP_PROXY: a proxy of another kind than http, https and"),
+        ("http://user:hunter2@host:99999", "HTTP_PROXY: not the URL of a proxy"),
+        ("http://", "HTTP_PROXY: not the URL of a proxy"),
+    ],
+)
+def test_a_proxy_that_cannot_be_used_is_a_usage_error(scene: Scene, proxy: str, said: str) -> None:
+    tree = scene.write_tree({"a.txt": "a", "b.txt": "b"})
+    execution_id = scene.put_execution()
+    for line in (("ls",), ("upload", execution_id, tree), ("doctor",)):
+        env = {"HTTP_PROXY": proxy, "AWS_ENDPOINT_URL": "http://s3.example.test:9000"}
+        result = scene.cli(*line, env=env).expect(2)
+        assert result.err.count("error: ") == 1
+        assert said in result.err
+        assert "hunter2" not in result.err
+    assert scene.list_keys() == [f"executions/{execution_id}/metadata.json"]
+
+
+@pytest.mark.parametrize("status", [200, 403, 502])
+def test_a_page_of_a_proxy_names_who_answered(
+    scene: Scene, status: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    impatient(monkeypatch)
+    scene.recorder.inject(faults.LoginPage(status), times=None)
+    proxy = scene.recorder.endpoint_url
+    env = {"HTTP_PROXY": proxy, "AWS_ENDPOINT_URL": "http://s3.example.test:9000"}
+    result = scene.cli("ls", env=env).expect(9)
+    assert f"(s3.example.test:9000 through the proxy {proxy})" in result.err

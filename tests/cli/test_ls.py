@@ -16,8 +16,12 @@ from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from tests.support.commands.running import RunCommand
 from tests.support.commands.terminal import Terminal
+from tests.support.commands.via import Via, via_environment
+from tests.support.proxy import faults
+from tests.support.proxy.faults import Fault
 from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
+from tests.support.stored.engine import impatient
 from tests.support.stored.executions import (
     make_id,
     make_record,
@@ -242,6 +246,35 @@ def test_an_execution_that_cannot_be_read_is_a_warning(scene: Scene, finished: l
     assert "is not valid" in warnings[2]
     assert "\x1b" not in result.err
     assert "archived" in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"), [(faults.internal_error(), 9), (faults.access_denied(), 5)]
+)
+def test_a_list_that_is_not_whole_is_no_success(
+    scene: Scene,
+    via: Via,
+    finished: list[str],
+    fault: Fault,
+    code: int,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    impatient(monkeypatch)
+    newest, reader = finished[0], via_environment(via.tokens.read)
+    scene.recorder.inject(fault, "GetObject", key=newest, times=None)
+    for options, env in ((("--json",), None), (("--json", *via.options), reader)):
+        some = scene.cli("ls", *WINDOW, *options, env=env).expect(3)
+        assert [one["execution_id"] for one in some.json_lines()] == finished[1:]
+        assert f"warning: {newest}: " in some.err
+        assert "error: 1 execution could not be read" in some.err
+        # It may be the one that is meant.
+        latest = ("show", "@latest:suite=nightly", *options)
+        scene.cli(*latest, env=env).expect(code)
+        unseen = scene.cli("ls", *WINDOW, "--suite", "none", *options, env=env).expect(code)
+        assert "no such executions" not in unseen.err
+    scene.recorder.inject(fault, "GetObject", times=None)
+    nothing = scene.cli("ls", *WINDOW).expect(code)
+    assert nothing.out == ""
 
 
 @pytest.mark.parametrize(

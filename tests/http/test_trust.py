@@ -16,7 +16,7 @@ from orchestrator_cli.core.http.transport import Request, Transport, TransportEr
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
 from tests.http.conftest import MakeTransport
 from tests.http.servers import port_of
-from tests.support.servers.certificates import Certificate
+from tests.support.servers.certificates import Certificate, make_certificate
 from tests.support.servers.scripted import Peer, scripted, serve_on
 
 
@@ -43,8 +43,30 @@ def test_another_host_of_the_same_address_is_not_believed(
 ) -> None:
     with scripted(serve_on, tls=certificate, host="0.0.0.0") as server:
         error = failure(make_transport(), f"https://127.0.0.2:{port_of(server)}/a")
-    assert error.kind is Kind.CERTIFICATE
+    assert error.kind is Kind.CERTIFICATE_HOST
+    assert "is of another host" in str(error)
     assert not error.is_retryable
+
+
+@pytest.mark.parametrize("valid", [(-2, -1), (1, 2)], ids=["expired", "not yet valid"])
+def test_a_certificate_out_of_its_time_says_so(
+    make_transport: MakeTransport, tmp_path: Path, valid: tuple[int, int]
+) -> None:
+    certificate = Certificate(make_certificate(tmp_path / "server.pem", valid))
+    with scripted(serve_on, tls=certificate) as server:
+        error = failure(make_transport(ca_bundle=str(certificate.file)), server.url)
+    assert error.kind is Kind.CERTIFICATE_DATES
+    assert not error.is_retryable
+    assert "has expired, or is not valid yet" in str(error)
+
+
+def test_a_certificate_of_an_unknown_ca_names_the_file_of_those_that_are_known(
+    make_transport: MakeTransport, certificate: Certificate, tmp_path: Path
+) -> None:
+    other = Certificate(make_certificate(tmp_path / "other.pem"))
+    with scripted(serve_on, tls=other) as server:
+        error = failure(make_transport(), server.url)
+    assert error.kind is Kind.CERTIFICATE
     assert f"(CA certificates: {certificate.file})" in str(error)
 
 

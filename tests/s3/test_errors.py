@@ -586,6 +586,8 @@ def test_a_host_name_without_an_address() -> None:
         (Kind.UNREACHABLE, UnavailableError, False),
         (Kind.CONNECT_TIMEOUT, UnavailableError, False),
         (Kind.CERTIFICATE, UnavailableError, True),
+        (Kind.CERTIFICATE_DATES, UnavailableError, True),
+        (Kind.CERTIFICATE_HOST, UnavailableError, True),
         (Kind.CA_FILE, UsageError, True),
         (Kind.NOT_TLS, UnavailableError, True),
         (Kind.PROXY_AUTH, AccessError, True),

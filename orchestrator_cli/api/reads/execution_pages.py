@@ -14,6 +14,7 @@ from orchestrator_cli.core.executions.ids import is_execution_id
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.executions.listings.newest import NewestIds
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status
+from orchestrator_cli.core.gateway.error_kinds import kind_of_error
 from orchestrator_cli.core.live.reading.liveness import read_with_liveness, with_liveness
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.transfer.download.source import FoundExecution
@@ -31,7 +32,8 @@ def list_executions(
     found, unreadable, last = [], [], None
     for last, item, liveness in _read(store, listed[:max_read], selection, spent):
         if isinstance(item, OrchestratorError):
-            unreadable.append({"execution_id": last, "error": item.message})
+            told = {"error": item.message, "kind": kind_of_error(item)}
+            unreadable.append({"execution_id": last, **told})
         elif selection.filter.matches(item):
             record = item.model_copy(update={"artifacts": None}).to_dict()
             record.pop("artifacts")

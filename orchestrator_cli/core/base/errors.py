@@ -46,6 +46,8 @@ class OrchestratorError(Exception):
     how long it wants the next one.
     `needs_fix` says whether repeating the command ends the same way until somebody has put right a
     setting, the bucket, a permission or a record.
+    `is_inconclusive` says that nothing is known of the object: it was not reached, or may not be
+    read.
     `code` is S3's error code (`NoSuchKey`, `SlowDown`, …) where there was an answer.
     """
 
@@ -53,6 +55,7 @@ class OrchestratorError(Exception):
     is_fatal = False
     is_throttled = False
     needs_fix = False
+    is_inconclusive = False
     retry_after_seconds: float | None = None
 
     def __init__(
@@ -111,6 +114,7 @@ class AccessError(OrchestratorError):
 
     exit_code = 5
     needs_fix = True
+    is_inconclusive = True
     action: str | None = None
 
 
@@ -137,6 +141,13 @@ class UnavailableError(OrchestratorError):
     """The storage did not answer, or answered with an error that can pass."""
 
     exit_code = 9
+    is_inconclusive = True
+
+    def name_peer(self, peer: str) -> None:
+        """Say who answered, where that is known and not said yet."""
+        if peer and peer not in self.message:
+            self.message = f"{self.message} ({peer})"
+            self.args = (self.message,)
 
 
 class InterruptedByUser(OrchestratorError):  # noqa: N818 - an event, not a fault

@@ -119,6 +119,9 @@ def _latest_like(store: ArtifactStore, text: str, now: datetime) -> str:
     ids = NewestIds(store, now - LATEST_WINDOW, None, now)
     for execution_id, item in read_executions(store, ids):
         if isinstance(item, OrchestratorError):
+            if item.is_inconclusive:
+                # It may be the one that is meant.
+                raise item
             continue
         if wanted.matches(item):
             return execution_id

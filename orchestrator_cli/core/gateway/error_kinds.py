@@ -27,6 +27,14 @@ PROBLEM_TYPE = "application/problem+json"
 PROBLEM_PREFIX = "urn:orchestrator:error:"
 
 
+_ERRORS = {kind: error for error, kind in ERROR_KINDS.items()}
+
+
+def error_of_kind(kind: object) -> type[OrchestratorError]:
+    """Return the class of errors that a word stands for, the general one where it is unknown."""
+    return _ERRORS.get(str(kind), OrchestratorError)
+
+
 def kind_of_error(error: OrchestratorError) -> str:
     """Return the word for an error, `unexpected` where there is none."""
     kinds = (ERROR_KINDS[one] for one in type(error).__mro__ if one in ERROR_KINDS)

@@ -6,13 +6,17 @@ from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from orchestrator_cli.core.base.errors import UsageError
+
 _SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 _DEFAULT_SOCKS_PORT = 1080
 
 
-class InvalidProxyError(ValueError):
+class InvalidProxyError(UsageError):
     """A proxy setting that cannot be used; the text repeats nothing that may be a password."""
+
+    is_fatal = True
 
 
 class Proxy(NamedTuple):
@@ -49,13 +53,15 @@ def proxy_for(url: str, settings: Mapping[str, str]) -> Proxy | None:
     if not settings:
         return None
     parts = urlsplit(url)
-    named = _setting(settings, f"{parts.scheme}_proxy") or _setting(settings, "all_proxy")
+    names = (f"{parts.scheme}_proxy", "all_proxy")
+    name = next((one for one in names if _setting(settings, one)), "")
+    named = _setting(settings, name)
     if not named:
         return None
     port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
     if _is_bypassed(parts.hostname or "", port, _setting(settings, "no_proxy") or ""):
         return None
-    return _parse_proxy(named if "://" in named else f"http://{named}")
+    return _parse_proxy(named if "://" in named else f"http://{named}", name.upper())
 
 
 def _setting(settings: Mapping[str, str], name: str) -> str | None:
@@ -91,17 +97,17 @@ def _is_in_network(host: str, network: str) -> bool:
         return False
 
 
-def _parse_proxy(url: str) -> Proxy:
+def _parse_proxy(url: str, setting: str) -> Proxy:
     scheme = url.partition("://")[0].lower()
     if scheme not in _SCHEMES:
-        raise InvalidProxyError(f"a proxy of {scheme}://, which is not supported")
+        raise InvalidProxyError(f"{setting}: a proxy of another kind than http, https and socks")
     try:
         parts = urlsplit(url)
         port = parts.port or _DEFAULT_PORTS.get(scheme, _DEFAULT_SOCKS_PORT)
     except ValueError as error:
-        raise InvalidProxyError("a proxy that is not a URL") from error
+        raise InvalidProxyError(f"{setting}: not the URL of a proxy") from error
     if not parts.hostname:
-        raise InvalidProxyError("a proxy that is not a URL")
+        raise InvalidProxyError(f"{setting}: not the URL of a proxy")
     username = None if parts.username is None else unquote(parts.username)
     return Proxy(scheme, parts.hostname, port, username, unquote(parts.password or ""))
 

@@ -11,6 +11,9 @@ from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
 
+from orchestrator_cli.core.http.proxy import Proxy
+from orchestrator_cli.core.http.url import host_with_port
+
 T = TypeVar("T")
 
 # The idempotent methods. A POST that is sent twice may begin two uploads.
@@ -80,12 +83,23 @@ class Response(NamedTuple):
     """A response of any status. The names of `headers` are in lower case.
 
     `seconds` is the time from the last byte of the request to the first byte of the response.
+    `url` is what was asked, `proxy` what it went through.
     """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
     seconds: float
+    url: str = ""
+    proxy: Proxy | None = None
+
+    @property
+    def peer(self) -> str:
+        """Who answered, to be shown: host, port and proxy."""
+        if not self.url:
+            return ""
+        through = f" through the proxy {self.proxy.url}" if self.proxy else ""
+        return f"{host_with_port(self.url)}{through}"
 
     def header(self, name: str, default: str = "") -> str:
         """Return a header by its name in lower case, or the default where there is none."""
@@ -126,6 +140,8 @@ class TransportErrorKind(StrEnum):
     STALLED = "stalled"
     TOO_SLOW = "too_slow"
     CERTIFICATE = "certificate"
+    CERTIFICATE_DATES = "certificate_dates"
+    CERTIFICATE_HOST = "certificate_host"
     CA_FILE = "ca_file"
     NOT_TLS = "not_tls"
     PROXY_AUTH = "proxy_auth"

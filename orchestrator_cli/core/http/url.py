@@ -19,6 +19,14 @@ def split_origin(url: str) -> tuple[str, str]:
     return f"{scheme}://{address}", slash + path
 
 
+def host_with_port(url: str) -> str:
+    """Return host and port of a URL, to be shown."""
+    parts = urlsplit(url)
+    host = parts.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    return f"{host}:{parts.port or _PORTS.get(parts.scheme, 0)}"
+
+
 @lru_cache(maxsize=16)
 def host_of(origin: str) -> str:
     """Return the Host header for an origin: without the port that goes without saying."""

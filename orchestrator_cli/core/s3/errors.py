@@ -162,6 +162,12 @@ _FAILURES = {
     TransportErrorKind.UNREACHABLE: _NOT_REACHED,
     TransportErrorKind.CONNECT_TIMEOUT: _NOT_REACHED,
     TransportErrorKind.CERTIFICATE: _Failure(CA_HINT, is_fatal=True),
+    TransportErrorKind.CERTIFICATE_DATES: _Failure(
+        "check the clock of this machine, and have the certificate renewed", is_fatal=True
+    ),
+    TransportErrorKind.CERTIFICATE_HOST: _Failure(
+        "check the host of the endpoint, and whether something answers in its place", is_fatal=True
+    ),
     TransportErrorKind.CA_FILE: _Failure("check AWS_CA_BUNDLE", is_fatal=True, kind=UsageError),
     TransportErrorKind.NOT_TLS: _Failure(ENDPOINT_HINT, is_fatal=True),
     TransportErrorKind.PROXY_AUTH: _Failure(PROXY_HINT, is_fatal=True, kind=AccessError),

@@ -127,11 +127,14 @@ def access_denied() -> Answer:
     return Answer(403, "AccessDenied", "Access Denied")
 
 
+@dataclass
 class LoginPage(Fault):
-    """Answer 200 with a page, as a network that asks for a login does to anything."""
+    """Answer a page, as a network that asks for a login or a proxy that blocks does to anything."""
+
+    status: int = 200
 
     def request_head(self, waiting: Waiting) -> None:
-        raise Answered(200, b"<html>Log in</html>", {"Content-Type": "text/html"})
+        raise Answered(self.status, b"<html>Log in</html>", {"Content-Type": "text/html"})
 
 
 @dataclass

@@ -40,8 +40,11 @@ class Certificate:
         return context
 
 
-def make_certificate(path: Path) -> Path:
-    """Write a key and a certificate of loopback, its own CA, to a file of both."""
+def make_certificate(path: Path, valid_days: tuple[int, int] = (-1, 1)) -> Path:
+    """Write a key and a certificate of loopback, its own CA, to a file of both.
+
+    It is valid from and until so many days from now.
+    """
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
     now = datetime.now(UTC)
@@ -49,8 +52,8 @@ def make_certificate(path: Path) -> Path:
     uses = x509.KeyUsage(**dict.fromkeys(_USES, True), **dict.fromkeys(_OTHER_USES, False))
     certificate = (
         x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
+        .not_valid_before(now + timedelta(days=valid_days[0]))
+        .not_valid_after(now + timedelta(days=valid_days[1]))
         .add_extension(x509.SubjectAlternativeName(_NAMES), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(uses, critical=True)

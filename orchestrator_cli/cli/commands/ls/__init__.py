@@ -6,6 +6,7 @@ It must not know how the bucket is listed.
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
 from itertools import islice
 from typing import TYPE_CHECKING
 
@@ -29,6 +30,7 @@ from orchestrator_cli.cli.options.via_options import read_via_option
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.output.execution_table import ExecutionTable
+    from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.transfer.download.source import ExecutionSource, ExecutionWindow
 
@@ -46,8 +48,9 @@ _LOOKED_AT_FOR_SUITES = 500
         Example("everything, as a tree", "orchestrator ls @latest --tree"),
         Example("any file name, safely, in a script", "orchestrator ls -0 $ID | xargs -0 -n1 echo"),
     ),
-    exit_codes=(0, 2, 4, 5, 9),
+    exit_codes=(0, 2, 3, 4, 5, 9),
     exit_meanings={
+        3: "some executions could not be read; each is named, the rest are listed",
         4: "no such execution or bucket",
     },
 )
@@ -98,18 +101,23 @@ def ls(app: App, options: LsOptions) -> None:
 def _list_executions(
     app: App, source: ExecutionSource, window: ExecutionWindow, style: str
 ) -> None:
-    """Print executions; one that cannot be read is a warning."""
+    """Print executions; one that cannot be read is a warning.
+
+    Raises an error at the end where the reason is not its record, as then the list is not whole.
+    """
     from orchestrator_cli.cli.output.execution_table import ExecutionTable
     from orchestrator_cli.core.base.errors import OrchestratorError
 
     table = ExecutionTable(app.output, source.console_bucket)
-    shown = 0
+    shown, unread = 0, list[OrchestratorError]()
     try:
         for execution_id, item, liveness in source.select(
             window, looks_up_liveness=style != "null"
         ):
             if isinstance(item, OrchestratorError):
                 app.messages.warn(f"{execution_id}: {item.message}")
+                if item.is_inconclusive:
+                    unread.append(item)
                 continue
             _print_execution(app, table, item, liveness, style)
             shown += 1
@@ -117,10 +125,20 @@ def _list_executions(
                 break
     finally:
         table.flush()
+    if unread:
+        raise _unread_error(unread) if shown else unread[0]
     if not shown:
         near = _nearest_option(source, window)
         meant = f"did you mean {near}?" if near else "--since widens it"
         app.messages.note(f"no such executions in this time window; {meant}")
+
+
+def _unread_error(errors: Sequence[OrchestratorError]) -> OrchestratorError:
+    from orchestrator_cli.cli.output import human_count
+    from orchestrator_cli.core.base.errors import PartialFailureError
+
+    count = human_count(len(errors), "execution")
+    return PartialFailureError(f"{count} could not be read", hint=errors[0].hint)
 
 
 def _nearest_option(source: ExecutionSource, window: ExecutionWindow) -> str | None:

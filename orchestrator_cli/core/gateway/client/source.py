@@ -38,6 +38,7 @@ from orchestrator_cli.core.executions.selector import (
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
+from orchestrator_cli.core.gateway.error_kinds import error_of_kind
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
@@ -80,6 +81,8 @@ class GatewaySource:
         for execution_id, item, _ in self.select(window, looks_up_liveness=False):
             if wanted.takes_everything or not isinstance(item, OrchestratorError):
                 return execution_id
+            if item.is_inconclusive:
+                raise item
         raise NotFoundError(
             f"no execution of the last year is {printable(text)} in {self.objects.location}",
             hint=LISTS_EXECUTIONS,
@@ -191,7 +194,7 @@ def _parse_page(body: Mapping[str, Any]) -> tuple[list[FoundExecution], str | No
         metadata, liveness = _parse_with_liveness(record)
         found.append((metadata.execution_id, metadata, liveness))
     found.extend(
-        (str(one["execution_id"]), OrchestratorError(printable(one["error"])), None)
+        (str(one["execution_id"]), error_of_kind(one.get("kind"))(printable(one["error"])), None)
         for one in body["unreadable"]
     )
     found.sort(key=lambda item: item[0], reverse=True)

@@ -14,6 +14,7 @@ import pycurl
 from orchestrator_cli.core.http.proxy import Proxy
 from orchestrator_cli.core.http.transport import Request, TransportError
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
+from orchestrator_cli.core.http.url import host_with_port
 
 # Numbers that pycurl has no name for: CURLE_PROXY, CURLE_TOO_LARGE (of a head).
 _E_PROXY = 97
@@ -21,7 +22,6 @@ _E_TOO_LARGE = 100
 # What a SOCKS proxy says of credentials: CURLPX_LONG_PASSWD, _LONG_USER, _NO_AUTH, _USER_REJECTED.
 _SOCKS_CREDENTIALS = frozenset({10, 11, 12, 33})
 _SOCKS_NOT_ALLOWED = 23
-_CERTIFICATE_EXPIRED = 10
 _DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _KINDS = {
@@ -43,7 +43,14 @@ _CONNECT_KINDS = {
     errno.ETIMEDOUT: Kind.CONNECT_TIMEOUT,
     errno.ECONNRESET: Kind.BROKEN,
 }
-_FINAL = frozenset({Kind.CERTIFICATE, Kind.CA_FILE, Kind.PROXY_AUTH})
+# OpenSSL's X509_V_ERR_UNSPECIFIED, of certificates whose names libcurl has compared,
+# _CERT_NOT_YET_VALID and _CERT_HAS_EXPIRED.
+_CERTIFICATE_KINDS = {
+    1: Kind.CERTIFICATE_HOST,
+    9: Kind.CERTIFICATE_DATES,
+    10: Kind.CERTIFICATE_DATES,
+}
+_FINAL = frozenset({Kind.CERTIFICATE, *_CERTIFICATE_KINDS.values(), Kind.CA_FILE, Kind.PROXY_AUTH})
 _TEXTS = {
     Kind.RESOLVE: "the host name of {peer} cannot be resolved",
     Kind.REFUSED: "connection refused by {peer}",
@@ -52,6 +59,8 @@ _TEXTS = {
     Kind.STALLED: "{peer} did not answer in time",
     Kind.TOO_SLOW: "{peer} answered too slowly",
     Kind.CERTIFICATE: "the TLS certificate of {peer} is not trusted",
+    Kind.CERTIFICATE_DATES: "the TLS certificate of {peer} has expired, or is not valid yet",
+    Kind.CERTIFICATE_HOST: "the TLS certificate of {peer} is of another host",
     Kind.CA_FILE: "the CA certificates for {peer} cannot be read",
     Kind.NOT_TLS: "{peer} does not speak TLS 1.2 or later",
     Kind.PROXY_AUTH: "{peer} asks for credentials",
@@ -75,12 +84,10 @@ def error_from_curl(curl: pycurl.Curl, code: int, request: Request, route: Route
     proxy_status = _proxy_status(curl, route.proxy)
     kind = _kind_of(curl, code, proxy_status)
     proxy_failed = _is_of_proxy(curl, code, kind, route.proxy, proxy_status)
-    text = None
-    if kind is Kind.CERTIFICATE and curl.getinfo(pycurl.SSL_VERIFYRESULT) == _CERTIFICATE_EXPIRED:
-        text = "the TLS certificate of {peer} has expired"
-    error = make_error(
-        kind, request, route, proxy_status=proxy_status, proxy_failed=proxy_failed, text=text
-    )
+    if kind is Kind.CERTIFICATE:
+        result = pycurl.PROXY_SSL_VERIFYRESULT if proxy_failed else pycurl.SSL_VERIFYRESULT
+        kind = _CERTIFICATE_KINDS.get(curl.getinfo(result), kind)
+    error = make_error(kind, request, route, proxy_status=proxy_status, proxy_failed=proxy_failed)
     if kind is Kind.PROXY_REFUSED:
         error.is_retryable = _refusal_can_pass(curl, proxy_status)
     return error
@@ -93,14 +100,13 @@ def make_error(
     *,
     proxy_status: int | None = None,
     proxy_failed: bool = False,
-    text: str | None = None,
 ) -> TransportError:
     """Return an error of this kind; `proxy_failed`: of the proxy rather than of the server."""
     host, port = host_and_port(request.url)
-    server = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+    server = host_with_port(request.url)
     proxy = route.proxy.url if route.proxy else None
     peer = f"the proxy {proxy}" if proxy_failed else server
-    message = (text or _TEXTS[kind]).format(peer=peer)
+    message = _TEXTS[kind].format(peer=peer)
     if proxy_status:
         message += f" with status {proxy_status}"
     if kind in (Kind.CERTIFICATE, Kind.CA_FILE) and route.ca_file:

@@ -85,7 +85,8 @@ class Exchange:
             raise error_from_curl(self.curl, code, self._request, self._route)
         status, headers = self._checked_head()
         body = self._pieces[0] if len(self._pieces) == 1 else b"".join(self._pieces)
-        return Response(status, headers, body, self._answer_seconds())
+        seconds = self._answer_seconds()
+        return Response(status, headers, body, seconds, self._request.url, self._route.proxy)
 
     def stalled(self) -> Exception:
         """Return the error for a request that makes no progress any more."""

@@ -84,12 +84,17 @@ class OperationRunner:
         `on_throttled` is called where the server asks for fewer requests.
         """
         advance: Callable[[], OperationRequest | Sleep | Waitable] = partial(next, operation)
+        answer: object = None
         with contextlib.closing(operation):
             while True:
                 try:
                     step = advance()
                 except StopIteration as end:
                     return cast("T", end.value)
+                except NotS3Error as error:
+                    if isinstance(answer, Response):
+                        error.name_peer(answer.peer)
+                    raise
                 try:
                     if isinstance(step, self._request_types):
                         answer = yield from self._send(step, on_throttled)
@@ -120,7 +125,11 @@ class OperationRunner:
         try:
             response = yield (yield from self._codec.encode(request))
             self._retry.progress.is_answered |= response.status < 500
-            accepted = self._codec.decode(request, response)
+            try:
+                accepted = self._codec.decode(request, response)
+            except NotS3Error as error:
+                error.name_peer(response.peer)
+                raise
         except Exception as error:
             mapped = map_request_error(error, request.what)
             if mapped is error:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
 
-from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.transport import (
     MAX_BODY_BYTES,
@@ -192,6 +192,9 @@ def error_from_response(
     if not found.code and not found.request_id and not found.region and _is_of_another(response):
         return _not_s3(response, what)
     error = error_from_s3(found, what)
+    if isinstance(error, UnavailableError) and not found.code and not found.request_id:
+        # Of a load balancer or a proxy, perhaps.
+        error.name_peer(response.peer)
     error.is_throttled = error.is_throttled or response.status in _ASKS_FOR_LESS
     error.retry_after_seconds = _retry_after(response)
     return error

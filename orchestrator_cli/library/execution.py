@@ -27,7 +27,10 @@ from orchestrator_cli.core.transfer.download.downloader import Downloader, Downl
 from orchestrator_cli.core.transfer.download.listing_ahead import list_ahead
 from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUpload, selection_text
+from orchestrator_cli.core.transfer.upload.on_record.begun_upload import (
+    begin_upload,
+    selection_text,
+)
 from orchestrator_cli.core.transfer.upload.on_record.recorder import (
     UploadRecorder,
     upload_on_record,
@@ -39,10 +42,6 @@ from orchestrator_cli.core.transfer.upload.plan import plan_stream, plan_upload
 from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
 
 _RESULTS = ", ".join(Result)
-
-
-def _begun(selection: str = "") -> BegunUpload:
-    return BegunUpload(os.urandom(8).hex(), datetime.now(UTC), selection)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,16 +91,16 @@ class Execution:
         roots = [Path(path) for path in paths]
         session = DirectSession(self._store, self.id)
         names = tuple(map(str, roots))
-        begun = _begun(selection_text(include, exclude, include_hidden=include_hidden))
-        recorder = UploadRecorder(session, lambda: session, names, begun)
+        now = datetime.now(UTC)
+        taken = selection_text(include, exclude, include_hidden=include_hidden)
+        recorder = UploadRecorder(session, names, begin_upload(now, taken))
         plan = plan_upload(self.id, roots, PathFilter(include, exclude, include_hidden))
         return upload_on_record(
             TransferEngine(self._store.connection),
-            session.target,
             recorder,
             plan,
             on_result,
-            datetime.now(UTC),
+            now,
         )
 
     def upload_stream(self, stream: BinaryStream, name: str) -> UploadResult:
@@ -112,14 +111,14 @@ class Execution:
         """
         item = plan_stream(self.id, name)
         session = DirectSession(self._store, self.id)
-        recorder = UploadRecorder(session, lambda: session, (item.path,), _begun())
+        now = datetime.now(UTC)
+        recorder = UploadRecorder(session, (item.path,), begin_upload(now))
         return upload_stream_on_record(
             TransferEngine(self._store.connection),
-            session.target,
             recorder,
             item,
             contextlib.nullcontext(stream),
-            datetime.now(UTC),
+            now,
         )
 
     def finish(self, result: str, *, tree_is_stored: bool = False) -> ExecutionMetadata:

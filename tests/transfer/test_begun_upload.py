@@ -31,8 +31,8 @@ def lose_upload(bucket: str, execution: str, root: Path, include: tuple[str, ...
     selection = PathFilter(include)
     session = DirectSession(open_store(bucket), execution)
     taken = selection_text(include, (), include_hidden=False)
-    recorder = UploadRecorder(session, lambda: session, (), BegunUpload("00" * 8, NOW, taken))
-    session.known_failures(None)
+    recorder = UploadRecorder(session, (), BegunUpload("00" * 8, NOW, taken))
+    session.read_state(None)
     recorder.begin(plan_upload(execution, [root], selection))
     recorder.before_storing()
 

@@ -5,8 +5,6 @@ It must not know how files are sent.
 
 from __future__ import annotations
 
-from functools import partial
-
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
@@ -138,8 +136,7 @@ def upload(app: App, options: UploadOptions) -> None:
     options.check(paths)
     check_may_write(text, options.yes)
     session = open_session(app, options, text)
-    reopen = partial(open_session, app, options, text, session.execution_id)
     if paths == ("-",):
-        store_stdin(app, options, session, reopen)
+        store_stdin(app, options, session)
     else:
-        store_paths(app, options, session, reopen, paths)
+        store_paths(app, options, session, paths)

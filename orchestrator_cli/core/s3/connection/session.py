@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.base.retry import RetryPolicy
+from orchestrator_cli.core.base.retry import RetryPolicy, without_retries
 from orchestrator_cli.core.files.small_file import check_small_file
 from orchestrator_cli.core.http.transport import RateLimit
 from orchestrator_cli.core.s3.connection.config import resolve_config
@@ -95,6 +95,10 @@ class S3Session:
             max_in_flight=settings.concurrency,
             rate_limit=rate_limit,
         )
+
+    def reopened(self) -> S3Session:
+        """Return a session that works after this one was told to stop, without retries."""
+        return S3Session(self.settings, without_retries())
 
     # --- where the bucket is --------------------------------------------------------------
 

@@ -22,6 +22,11 @@ def selection_text(include: Iterable[str], exclude: Iterable[str], *, include_hi
     return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
 
 
+def begin_upload(now: datetime, selection: str = "") -> BegunUpload:
+    """Return an upload that begins now, with an id of its own."""
+    return BegunUpload(os.urandom(8).hex(), now, selection)
+
+
 class BegunUpload:
     """One upload by the names of its files: of the first ones, and of those that are under way.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -38,16 +38,21 @@ class UploadSession(Protocol):
         """Where files go."""
         ...
 
-    def known_failures(self, now: datetime | None) -> set[str]:
-        """Return the paths that could not be stored before. Raises NotFoundError.
+    def read_state(self, wait_if_new_at: datetime | None) -> None:
+        """Read which files failed before, and which uploads are unfinished. Raises NotFoundError.
 
-        With `now`, an execution whose id is only seconds old is waited for.
+        An execution whose id is only seconds old at `wait_if_new_at` is waited for.
         """
         ...
 
     @property
+    def known_failures(self) -> Collection[str]:
+        """The paths that could not be stored before, as `read_state` found them."""
+        ...
+
+    @property
     def unfinished(self) -> Sequence[UploadMark]:
-        """The unfinished uploads to the execution, as `known_failures` has seen them."""
+        """The unfinished uploads to the execution, as `read_state` found them."""
         ...
 
     def begin(self, mark: UploadMark) -> None:
@@ -58,6 +63,13 @@ class UploadSession(Protocol):
         """Note in the metadata what the upload changed, and which uploads have ended."""
         ...
 
+    def reopened(self) -> UploadSession:
+        """Return a session that works after this one was told to stop.
+
+        It sends no request twice: nobody waits for a second try then.
+        """
+        ...
+
 
 class DirectSession:
     """An upload with credentials of the bucket."""
@@ -66,22 +78,24 @@ class DirectSession:
         self.execution_id = execution_id
         self.connection: Connection = store.connection
         self.target: UploadTarget = DirectTarget(store)
+        self.known_failures: Collection[str] = ()
         self.unfinished: Sequence[UploadMark] = ()
         self.store = store
         self._running: RunningRecord | None = None
 
-    def known_failures(self, now: datetime | None) -> set[str]:
-        """Return the paths that could not be stored before."""
+    def read_state(self, wait_if_new_at: datetime | None) -> None:
+        """Read which files failed before, and which uploads are unfinished."""
         self._running = find_running(self.store, self.execution_id)
         if self._running is not None:
             self.unfinished = self._running.uploads
-            return set()
+            return
         from orchestrator_cli.core.executions.record.repository import read_execution
 
         read = partial(read_execution, self.store, self.execution_id)
-        execution = retry_if_new(read, self.execution_id, now, self.store.retry.wait)
-        self.unfinished = [one.mark for one in execution.metadata.unfinished_uploads]
-        return {item.path for item in execution.metadata.failures}
+        wait = self.store.retry.wait
+        metadata = retry_if_new(read, self.execution_id, wait_if_new_at, wait).metadata
+        self.unfinished = [one.mark for one in metadata.unfinished_uploads]
+        self.known_failures = {item.path for item in metadata.failures}
 
     def begin(self, mark: UploadMark) -> None:
         """Note in the metadata that an upload begins."""
@@ -100,6 +114,10 @@ class DirectSession:
         from orchestrator_cli.core.executions.record.repository import record_upload_result
 
         record_upload_result(self.store, self.execution_id, failed, resolved, ended=ended)
+
+    def reopened(self) -> DirectSession:
+        """Return a session that works after this one was told to stop, without retries."""
+        return DirectSession(ArtifactStore(self.store.session.reopened()), self.execution_id)
 
     def _is_running_without(self, ended: set[str]) -> bool:
         """Remove the marks of ended uploads from the record of an execution that still runs.

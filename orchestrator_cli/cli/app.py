@@ -27,13 +27,14 @@ if TYPE_CHECKING:
     from orchestrator_cli.cli.page_links import PageLinks
     from orchestrator_cli.cli.waiting_notice import WaitingNotice
     from orchestrator_cli.core.base.retry import RetryPolicy
+    from orchestrator_cli.core.executions.filters import FoundExecution
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.gateway.client.connection import GatewayConnection
     from orchestrator_cli.core.metrics.recorder import MetricsRecorder
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.s3.connection.connection import Connection
-    from orchestrator_cli.core.transfer.download.source import ExecutionSource, FoundExecution
     from orchestrator_cli.core.transfer.engine import TransferEngine
+    from orchestrator_cli.library.source import ExecutionSource
 
 
 class App:
@@ -90,7 +91,7 @@ class App:
         if is_execution_id(text.upper()):
             # The common case imports nothing more.
             return text.upper()
-        from orchestrator_cli.core.transfer.download.source import BucketSource
+        from orchestrator_cli.library.source import BucketSource
 
         return self.resolve(text, BucketSource(store, self.now()))
 
@@ -189,7 +190,7 @@ class App:
             from orchestrator_cli.core.gateway.client.source import GatewaySource
 
             return GatewaySource(self.gateway(via, concurrency))
-        from orchestrator_cli.core.transfer.download.source import BucketSource
+        from orchestrator_cli.library.source import BucketSource
 
         return BucketSource(self.store(concurrency), self.now(), _read_with_liveness)
 

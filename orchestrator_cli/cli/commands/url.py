@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.listings.executions import ListedFile
     from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
     from orchestrator_cli.core.s3.types import ObjectSummary
-    from orchestrator_cli.core.transfer.download.source import Links
+    from orchestrator_cli.library.source import Links
 
 
 class UrlOptions(NamedTuple):

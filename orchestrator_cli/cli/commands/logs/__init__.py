@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.log_filter import LogFilter
     from orchestrator_cli.cli.commands.logs.renderer import LogRenderer
     from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
-    from orchestrator_cli.core.transfer.download.source import ExecutionSource
+    from orchestrator_cli.library.source import ExecutionSource
 
 # What a terminal without a pager gets of a long log.
 _TERMINAL_LINES = 1000

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.live.reading.reader import LiveChunk
     from orchestrator_cli.core.s3.bucket.reader import ObjectReader
     from orchestrator_cli.core.s3.types import ObjectMetadata
-    from orchestrator_cli.core.transfer.download.source import ExecutionSource
+    from orchestrator_cli.library.source import ExecutionSource
 
 Blocks = Iterator[bytes | memoryview]
 

@@ -19,7 +19,7 @@ from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 from orchestrator_cli.core.live.state import Liveness
-from orchestrator_cli.core.transfer.download.source import ExecutionSource
+from orchestrator_cli.library.source import ExecutionSource
 
 
 class ServedLogs:

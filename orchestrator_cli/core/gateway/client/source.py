@@ -11,7 +11,11 @@ from urllib.parse import urlencode
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.base.quantities import rfc3339
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.filters import ExecutionFilter
+from orchestrator_cli.core.executions.filters import (
+    ExecutionFilter,
+    ExecutionWindow,
+    FoundExecution,
+)
 from orchestrator_cli.core.executions.ids import (
     CLOCK_SKEW,
     LATEST,
@@ -41,7 +45,6 @@ from orchestrator_cli.core.gateway.client.server_request import ServerRequest, a
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
-from orchestrator_cli.core.transfer.download.source import ExecutionWindow, FoundExecution
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata

@@ -6,7 +6,7 @@ import itertools
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.ids import is_execution_id
@@ -25,27 +25,15 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.executions.filters import ExecutionFilter
+    from orchestrator_cli.core.executions.filters import ExecutionWindow, FoundExecution
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 
-# An execution's id, its record or why it cannot be read, and, of one that is running, whether its
-# writer is `alive`, `silent` or `lost`; None where nothing tells.
-FoundExecution = tuple[str, "ExecutionMetadata | OrchestratorError", str | None]
 # Reads executions in the order given, and looks up the liveness where the function returns True.
 ReadExecutions = Callable[
-    [ArtifactStore, Iterable[str], Callable[["ExecutionMetadata"], bool]], Iterator[FoundExecution]
+    [ArtifactStore, Iterable[str], Callable[["ExecutionMetadata"], bool]],
+    Iterator["FoundExecution"],
 ]
-
-
-class ExecutionWindow(NamedTuple):
-    """Which executions are wanted; `limit` is of the newest, and `now` the present."""
-
-    since: datetime
-    until: datetime | None
-    limit: int | None
-    wanted: ExecutionFilter
-    now: datetime
 
 
 class Links(Protocol):

@@ -19,7 +19,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable
 
     from orchestrator_cli.cli.metrics_setup import CommandMetrics
     from orchestrator_cli.cli.options.via_options import Via
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
     from orchestrator_cli.cli.page_links import PageLinks
     from orchestrator_cli.cli.waiting_notice import WaitingNotice
     from orchestrator_cli.core.base.retry import RetryPolicy
-    from orchestrator_cli.core.executions.filters import FoundExecution
-    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.gateway.client.connection import GatewayConnection
     from orchestrator_cli.core.metrics.recorder import MetricsRecorder
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -184,15 +182,17 @@ class App:
         if self.metrics is not None:
             self.metrics.export()
 
-    def source(self, via: Via | None, concurrency: int = AHEAD) -> ExecutionSource:
-        """Build the source that executions are read from: the bucket, or a server."""
+    def source(
+        self, via: Via | None, concurrency: int = AHEAD, limit_rate: int | None = None
+    ) -> ExecutionSource:
+        """Build what reaches executions: in the bucket, or through a server."""
         if via is not None:
             from orchestrator_cli.core.gateway.client.source import GatewaySource
 
-            return GatewaySource(self.gateway(via, concurrency))
+            return GatewaySource(self.gateway(via, concurrency, limit_rate))
         from orchestrator_cli.library.source import BucketSource
 
-        return BucketSource(self.store(concurrency), self.now(), _read_with_liveness)
+        return BucketSource(self.store(concurrency, limit_rate), self.now())
 
     def gateway(
         self, via: Via, concurrency: int = AHEAD, limit_rate: int | None = None
@@ -212,12 +212,3 @@ class App:
 
 
 pass_app = click.make_pass_decorator(App)
-
-
-def _read_with_liveness(
-    store: ArtifactStore, ids: Iterable[str], wants_liveness: Callable[[ExecutionMetadata], bool]
-) -> Iterator[FoundExecution]:
-    # Most commands read no record whole.
-    from orchestrator_cli.core.live.reading.liveness import read_with_liveness
-
-    return read_with_liveness(store, ids, wants_liveness)

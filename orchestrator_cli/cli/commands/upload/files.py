@@ -11,7 +11,7 @@ from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.upload.options import UploadOptions
 from orchestrator_cli.cli.commands.upload.paths import with_missing_paths
 from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
-from orchestrator_cli.cli.commands.upload.session import wait_if_new_at
+from orchestrator_cli.cli.commands.upload.waiting import wait_if_new_at
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult

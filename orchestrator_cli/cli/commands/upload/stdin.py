@@ -10,9 +10,10 @@ import click
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.upload.options import UploadOptions
 from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
-from orchestrator_cli.cli.commands.upload.session import wait_if_new_at
+from orchestrator_cli.cli.commands.upload.waiting import wait_if_new_at
 
 if TYPE_CHECKING:
+    from orchestrator_cli.core.live.store import LiveStore
     from orchestrator_cli.core.s3.types import UploadResult
     from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.on_record.session import UploadSession
@@ -23,8 +24,12 @@ def store_stdin(
     app: App,
     options: UploadOptions,
     session: UploadSession,
+    live_store: LiveStore | None,
 ) -> None:
-    """Store standard input under --name, or show where it would go. Raises its error."""
+    """Store standard input under --name, or show where it would go. Raises its error.
+
+    It is written to `live_store` as well, where there is one.
+    """
     from orchestrator_cli.core.transfer.upload.on_record.begun_upload import begin_upload
     from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.plan import plan_stream
@@ -35,7 +40,7 @@ def store_stdin(
         _preview(app, options, session, item)
         return
     recorder = UploadRecorder(session, (item.path,), begin_upload(app.now()))
-    result = _upload(app, options, session, recorder, item)
+    result = _upload(app, options, recorder, item, live_store)
     summary = UploadSummary()
     summary.add(result)
     report_result(app, result, options.as_json)
@@ -45,9 +50,9 @@ def store_stdin(
 def _upload(
     app: App,
     options: UploadOptions,
-    session: UploadSession,
     recorder: UploadRecorder,
     item: PlannedFile,
+    live_store: LiveStore | None,
 ) -> UploadResult:
     from orchestrator_cli.cli.commands.upload.live_input import open_input
     from orchestrator_cli.core.transfer.upload.on_record.recorder import upload_stream_on_record
@@ -55,12 +60,13 @@ def _upload(
     stdin: TextIO | None = sys.stdin
     if stdin is None:
         raise click.UsageError("Standard input is closed.")
+    session = recorder.session
     with app.messages.progress("uploading") as progress:
         result = upload_stream_on_record(
             app.engine(session.connection, options.concurrency, progress.add_bytes),
             recorder,
             item,
-            open_input(app, session, item.path, stdin, live=options.live),
+            open_input(stdin, item.path, live_store, app.messages.warn),
             wait_if_new_at(app, session),
         )
         progress.add_file()

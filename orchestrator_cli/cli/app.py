@@ -5,6 +5,7 @@ Each of these is made at its first use.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,7 +20,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from orchestrator_cli.cli.metrics_setup import CommandMetrics
     from orchestrator_cli.cli.options.via_options import Via
@@ -32,6 +33,8 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.s3.connection.connection import Connection
     from orchestrator_cli.core.transfer.engine import TransferEngine
+    from orchestrator_cli.library.bucket import Bucket
+    from orchestrator_cli.library.execution import Execution
     from orchestrator_cli.library.source import ExecutionSource
 
 
@@ -76,31 +79,31 @@ class App:
 
     def new_execution_id(self) -> str:
         """Return a fresh ULID."""
-        import secrets
+        from orchestrator_cli.core.executions.ids import random_execution_id
 
-        from orchestrator_cli.core.executions.ids import new_execution_id
+        return random_execution_id(self.now())
 
-        return new_execution_id(self.now(), secrets.token_bytes(10))
+    def bucket(self, store: ArtifactStore) -> Bucket:
+        """Return the bucket of a store, as the Python library has it."""
+        from orchestrator_cli.library.bucket import Bucket
+
+        return Bucket(store, self.now)
+
+    def execution(self, text: str, store: ArtifactStore) -> Execution:
+        """Return the execution that a selector stands for, as the Python library has it."""
+        with _variable_named(text):
+            return self.bucket(store).execution(text)
 
     def resolve_id(self, text: str, store: ArtifactStore) -> str:
         """Return the execution id that a selector stands for: a ULID, a prefix, @latest, a URL."""
-        from orchestrator_cli.core.executions.ids import is_execution_id
-
-        if is_execution_id(text.upper()):
-            # The common case imports nothing more.
-            return text.upper()
         from orchestrator_cli.library.source import BucketSource
 
         return self.resolve(text, BucketSource(store, self.now()))
 
     def resolve(self, text: str, source: ExecutionSource) -> str:
         """Return the execution id that a selector stands for in a bucket or at a server."""
-        try:
+        with _variable_named(text):
             return source.resolve(text, self.now())
-        except UsageError as error:
-            if text != os.environ.get(EXECUTION_ID_VARIABLE):
-                raise
-            raise UsageError(f"{EXECUTION_ID_VARIABLE}: {error.message}", hint=error.hint) from None
 
     @cached_property
     def connections(self) -> Connections:
@@ -212,3 +215,14 @@ class App:
 
 
 pass_app = click.make_pass_decorator(App)
+
+
+@contextlib.contextmanager
+def _variable_named(text: str) -> Iterator[None]:
+    """Name the variable in a UsageError of an ID that it holds."""
+    try:
+        yield
+    except UsageError as error:
+        if text != os.environ.get(EXECUTION_ID_VARIABLE):
+            raise
+        raise UsageError(f"{EXECUTION_ID_VARIABLE}: {error.message}", hint=error.hint) from None

@@ -91,7 +91,6 @@ class Connections:
         """Build the store; without `retries` it sends no request twice. Raises UsageError."""
         from orchestrator_cli.core.base.rate_limiter import RateLimiter
         from orchestrator_cli.core.base.retry import without_retries
-        from orchestrator_cli.core.http.proxy import proxy_variables
         from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
         from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 
@@ -102,7 +101,6 @@ class Connections:
             profile=self._settings.profile,
             concurrency=min(concurrency, AHEAD),
             environment=self._environment,
-            proxies=proxy_variables(self._environment),
             demands=self._settings.demands,
         )
         retry = self._retry_policy() if retries else without_retries()

@@ -5,10 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
+from typing import TYPE_CHECKING
 
-from orchestrator_cli.core.base.command_secrets import mask_labels
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, OrchestratorError
-from orchestrator_cli.core.executions.filters import ExecutionFilter
 from orchestrator_cli.core.executions.ids import random_execution_id
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, build_metadata
@@ -18,6 +17,9 @@ from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.demands import BucketDemands
 from orchestrator_cli.library.execution import Execution, utc_now
 from orchestrator_cli.library.source import BucketSource
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.filters import ExecutionFilter
 
 
 def open_bucket(  # noqa: PLR0913 - each is a setting that the command line has too
@@ -89,6 +91,8 @@ class Bucket:
         like a secret, its value is stored as `…`. Raises ConflictError if the execution declares
         something else, UsageError for what cannot be stored.
         """
+        from orchestrator_cli.core.base.command_secrets import mask_labels
+
         now = self._clock()
         metadata = build_metadata(
             execution_id=execution_id or random_execution_id(now),

@@ -93,20 +93,15 @@ class Execution:
         from orchestrator_cli.core.files.path_filter import PathFilter
         from orchestrator_cli.core.transfer.engine import TransferEngine
         from orchestrator_cli.core.transfer.upload.on_record import recorder as on_record
-        from orchestrator_cli.core.transfer.upload.on_record.begun_upload import (
-            begin_upload,
-            selection_text,
-        )
+        from orchestrator_cli.core.transfer.upload.on_record.begun_upload import begin_upload
         from orchestrator_cli.core.transfer.upload.plan import plan_upload
 
         roots, now = [Path(path) for path in paths], self._clock()
-        taken = selection_text(include, exclude, include_hidden=include_hidden)
-        recorder = on_record.UploadRecorder(
-            self._source().open_upload(self.id),
-            tuple(map(str, roots)),
-            begin_upload(now, taken),
-        )
-        plan = plan_upload(self.id, roots, PathFilter(include, exclude, include_hidden))
+        selection = PathFilter(include, exclude, include_hidden)
+        session = self._source().open_upload(self.id)
+        begun = begin_upload(now, selection.fingerprint())
+        recorder = on_record.UploadRecorder(session, tuple(map(str, roots)), begun)
+        plan = plan_upload(self.id, roots, selection)
         engine = TransferEngine(self._store.connection)
         return on_record.upload_on_record(engine, recorder, plan, on_result, now)
 

@@ -29,23 +29,19 @@ def store_paths(
 ) -> None:
     """Store files and directories, or show where they would go. Raises an error if any failed."""
     from orchestrator_cli.core.files.path_filter import PathFilter
-    from orchestrator_cli.core.transfer.upload.on_record.begun_upload import (
-        begin_upload,
-        selection_text,
-    )
+    from orchestrator_cli.core.transfer.upload.on_record.begun_upload import begin_upload
     from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.plan import plan_upload
 
-    include, exclude, include_hidden = options.include, options.exclude, options.include_hidden
-    selection = PathFilter(include, exclude, include_hidden)
+    selection = PathFilter(options.include, options.exclude, options.include_hidden)
     roots = [Path(path) for path in paths]
     make_plan = partial(plan_upload, session.execution_id, roots, selection, options.name)
     plan = with_missing_paths(make_plan(), options.if_no_files_found)
     if options.dry_run:
         summary = _preview(app, options, session, plan)
     else:
-        taken = selection_text(include, exclude, include_hidden=include_hidden)
-        recorder = UploadRecorder(session, paths, begin_upload(app.now(), taken))
+        begun = begin_upload(app.now(), selection.fingerprint())
+        recorder = UploadRecorder(session, paths, begun)
         sizes = partial(_list_sizes, make_plan)
         summary = _upload(app, options, session, recorder, plan, sizes)
     for glob in selection.unmatched():

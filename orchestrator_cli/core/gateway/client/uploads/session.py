@@ -10,7 +10,6 @@ from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.uploads.execution_uploads import ExecutionUploads
 from orchestrator_cli.core.gateway.client.uploads.target import GatewayTarget
-from orchestrator_cli.core.s3.connection.connection import Connection
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
 
@@ -19,11 +18,9 @@ class GatewaySession:
 
     def __init__(self, connection: GatewayConnection, execution_id: str) -> None:
         self.execution_id = execution_id
-        self.connection: Connection = connection
-        self._connection = connection
+        self.connection = connection
         self._uploads = ExecutionUploads(connection, execution_id)
         self.target: UploadTarget = GatewayTarget(self._uploads)
-
         self.known_failures: Collection[str] = ()
         self.unfinished: Sequence[UploadMark] = ()
 
@@ -44,4 +41,4 @@ class GatewaySession:
 
     def reopened(self) -> GatewaySession:
         """Return a session that works after this one was told to stop, without retries."""
-        return GatewaySession(self._connection.reopened(), self.execution_id)
+        return GatewaySession(self.connection.reopened(), self.execution_id)

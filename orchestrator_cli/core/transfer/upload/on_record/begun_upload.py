@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -11,15 +10,6 @@ from itertools import chain, islice
 from orchestrator_cli.core.base.quantities import rfc3339
 from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS, UploadMark
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
-
-
-def selection_text(include: Iterable[str], exclude: Iterable[str], *, include_hidden: bool) -> str:
-    """Return a short text that is the same for the same selection, and "" for the usual one."""
-    wanted, unwanted = sorted(include), sorted(exclude)
-    if not (wanted or unwanted or include_hidden):
-        return ""
-    text = repr((wanted, unwanted, include_hidden))
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
 
 
 def begin_upload(now: datetime, selection: str = "") -> BegunUpload:

@@ -36,7 +36,7 @@ def open_bucket(  # noqa: PLR0913 - each is a setting that the command line has 
     requester_pays: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Bucket:
-    """Open a bucket. Nothing is sent before something is asked of it.
+    """Open a bucket, without sending a request.
 
     Region, endpoint and credentials are found as AWS tools find them: in `environment`, in the AWS
     configuration files, from single sign-on, a container or an instance.
@@ -44,8 +44,7 @@ def open_bucket(  # noqa: PLR0913 - each is a setting that the command line has 
     Every object is stored with the KMS key `sse_kms_key_id` (`bucket_key` lets S3 keep a key of its
     own, which spares requests to KMS), in `storage_class` and with `tags`, where those are given. A
     bucket of another account than `expected_bucket_owner` is refused; with `requester_pays` these
-    credentials pay for the requests. Raises UsageError for what cannot be a bucket, an endpoint or
-    one of these.
+    credentials pay for the requests. Raises UsageError for an invalid name, endpoint or setting.
     """
     demands = BucketDemands(
         kms_key=sse_kms_key_id,
@@ -86,10 +85,10 @@ class Bucket:
     ) -> Execution:
         """Make an execution, with a fresh ULID unless one is given.
 
-        Return the execution if it exists, and fill in fields that it left open. `created` of what
-        is returned is the record. Labels are for everybody to read: if the name of a label sounds
-        like a secret, its value is stored as `…`. Raises ConflictError if the execution declares
-        something else, UsageError for what cannot be stored.
+        If the execution exists already, return it, and fill in fields that it left open. The
+        attribute `created` of what is returned is the record. Everybody may read labels: if the
+        name of a label sounds like a secret, its value is stored as `…`. Raises ConflictError if
+        the execution declares something else, UsageError for what cannot be stored.
         """
         from orchestrator_cli.core.base.command_secrets import mask_labels
 
@@ -126,9 +125,10 @@ class Bucket:
     ) -> Iterator[ExecutionMetadata]:
         """Yield the records of executions that began in a window, the oldest first.
 
-        `since` and `until` have a time zone; None is open. Executions whose record is missing or
-        not valid are left out. Any other error of reading a record is raised, such as AccessError
-        and UnavailableError. The cost depends on the window, not on the size of the bucket.
+        `since` and `until` have a time zone; None means no limit. Executions whose record is
+        missing or not valid are left out. Any other error of reading a record is raised, such as
+        AccessError and UnavailableError. The cost depends on the window, not on the size of the
+        bucket.
         """
         found = list_execution_ids(self._store, since, until, now=self._clock())
         for _, metadata in read_executions(self._store, found):

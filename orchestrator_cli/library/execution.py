@@ -46,7 +46,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A presigned URL. It may end before `expires_at` where `may_end_earlier` is True."""
+    """A presigned URL. It may expire before `expires_at` if `may_end_earlier` is True."""
 
     url: str
     expires_at: datetime
@@ -84,11 +84,11 @@ class Execution:
         include_hidden: bool = False,
         on_result: Callable[[UploadResult], None] = lambda result: None,
     ) -> UploadSummary:
-        """Store files and directories, as `orchestrator upload` does; repeated, it resumes.
+        """Store files and directories, as `orchestrator upload` does. Repeating the call resumes.
 
-        A file that cannot be stored is in `failures` of what is returned and in the execution's
-        record; the others are stored. An error that concerns all files is raised, such as
-        AccessError for missing credentials; the record then names what was not stored.
+        If a file cannot be stored, the others are; `failures` of what is returned names it, and so
+        does the execution's record. Raises errors that concern all files, such as AccessError for
+        missing credentials; the record then names files that were not stored.
         """
         from orchestrator_cli.core.files.path_filter import PathFilter
         from orchestrator_cli.core.transfer.engine import TransferEngine
@@ -106,10 +106,11 @@ class Execution:
         return on_record.upload_on_record(engine, recorder, plan, on_result, now)
 
     def upload_stream(self, stream: BinaryStream, name: str) -> UploadResult:
-        """Store a binary stream of any length, read to its end in bounded memory.
+        """Store a binary stream of any length. It is read to its end, in bounded memory.
 
         `name` is a path as in a directory that is uploaded: `stdout.log` goes to `logs/`. If the
         stream cannot be stored, `error` of what is returned says why, and so does the record.
+        Raises errors that would concern all files.
         """
         from orchestrator_cli.core.transfer.engine import TransferEngine
         from orchestrator_cli.core.transfer.upload.on_record import recorder as on_record
@@ -141,9 +142,9 @@ class Execution:
             yield StoredFile(path, listed.size_bytes, listed.last_modified, listed.storage_class)
 
     def read(self, path: str) -> Iterator[bytes]:
-        """Yield a file's bytes in blocks, compared with its checksum at their end.
+        """Yield a file's bytes in blocks, and compare them with its checksum at the end.
 
-        Raises NotFoundError, ArchivedError, and IntegrityError after the last block where the bytes
+        Raises NotFoundError, ArchivedError, and, after the last block, IntegrityError if the bytes
         are not those that were stored.
         """
         from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
@@ -157,11 +158,11 @@ class Execution:
     def download(
         self, directory: str | os.PathLike[str], *patterns: str, overwrite: bool = False
     ) -> DownloadSummary:
-        """Download files, or those that match, below a directory; verified, and resumed.
+        """Download all files, or those that match a pattern, into a directory, and verify them.
 
-        A file that cannot be fetched is in `failures` of what is returned. A local file with other
-        content is a conflict unless `overwrite`. Raises NotFoundError for a pattern that matches
-        nothing, and errors that concern all files.
+        Repeating the call resumes. If a file cannot be fetched, the others are; `failures` of what
+        is returned names it. A local file with other content is a conflict unless `overwrite`.
+        Raises NotFoundError for a pattern that matches nothing, and errors that concern all files.
         """
         from orchestrator_cli.core.executions.listings.selection import select_files
         from orchestrator_cli.core.transfer.download.destination import DownloadDirectory
@@ -185,8 +186,8 @@ class Execution:
     def presign(self, path: str, expires_in: timedelta) -> Link:
         """Return a URL that reads a file without credentials until it expires.
 
-        It ends no later than the credentials that sign it. Nothing is sent: whether there is such
-        a file shows when the URL is used.
+        It expires with the credentials that sign it, if these end earlier. No request is sent, so
+        the file may not exist.
         """
         key = artifact_key(self.id, path)
         links = self._source().links(int(expires_in.total_seconds()), inline=False)

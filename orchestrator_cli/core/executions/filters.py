@@ -22,9 +22,9 @@ _ANY: _Values = frozenset()
 
 
 class ExecutionFilter(NamedTuple):
-    """Conditions on an execution. A field may have any of its wanted values; no value is any.
+    """Conditions on an execution. A field with values takes any of them, an empty one takes all.
 
-    `labels` must all be there.
+    Every one of `labels` must be there.
     """
 
     results: _Values = _ANY

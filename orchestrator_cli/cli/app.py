@@ -5,6 +5,7 @@ Each of these is made at its first use.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from datetime import UTC, datetime
 from functools import cached_property
@@ -19,7 +20,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import without_secrets
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator
 
     from orchestrator_cli.cli.metrics_setup import CommandMetrics
     from orchestrator_cli.cli.options.via_options import Via
@@ -27,13 +28,14 @@ if TYPE_CHECKING:
     from orchestrator_cli.cli.page_links import PageLinks
     from orchestrator_cli.cli.waiting_notice import WaitingNotice
     from orchestrator_cli.core.base.retry import RetryPolicy
-    from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.gateway.client.connection import GatewayConnection
     from orchestrator_cli.core.metrics.recorder import MetricsRecorder
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.s3.connection.connection import Connection
-    from orchestrator_cli.core.transfer.download.source import ExecutionSource, FoundExecution
     from orchestrator_cli.core.transfer.engine import TransferEngine
+    from orchestrator_cli.library.bucket import Bucket
+    from orchestrator_cli.library.execution import Execution
+    from orchestrator_cli.library.source import ExecutionSource
 
 
 class App:
@@ -77,31 +79,31 @@ class App:
 
     def new_execution_id(self) -> str:
         """Return a fresh ULID."""
-        import secrets
+        from orchestrator_cli.core.executions.ids import random_execution_id
 
-        from orchestrator_cli.core.executions.ids import new_execution_id
+        return random_execution_id(self.now())
 
-        return new_execution_id(self.now(), secrets.token_bytes(10))
+    def bucket(self, store: ArtifactStore) -> Bucket:
+        """Return the bucket of a store, as the Python library has it."""
+        from orchestrator_cli.library.bucket import Bucket
+
+        return Bucket(store, self.now)
+
+    def execution(self, text: str, store: ArtifactStore) -> Execution:
+        """Return the execution that a selector stands for, as the Python library has it."""
+        with _variable_named(text):
+            return self.bucket(store).execution(text)
 
     def resolve_id(self, text: str, store: ArtifactStore) -> str:
         """Return the execution id that a selector stands for: a ULID, a prefix, @latest, a URL."""
-        from orchestrator_cli.core.executions.ids import is_execution_id
-
-        if is_execution_id(text.upper()):
-            # The common case imports nothing more.
-            return text.upper()
-        from orchestrator_cli.core.transfer.download.source import BucketSource
+        from orchestrator_cli.library.source import BucketSource
 
         return self.resolve(text, BucketSource(store, self.now()))
 
     def resolve(self, text: str, source: ExecutionSource) -> str:
         """Return the execution id that a selector stands for in a bucket or at a server."""
-        try:
+        with _variable_named(text):
             return source.resolve(text, self.now())
-        except UsageError as error:
-            if text != os.environ.get(EXECUTION_ID_VARIABLE):
-                raise
-            raise UsageError(f"{EXECUTION_ID_VARIABLE}: {error.message}", hint=error.hint) from None
 
     @cached_property
     def connections(self) -> Connections:
@@ -183,15 +185,17 @@ class App:
         if self.metrics is not None:
             self.metrics.export()
 
-    def source(self, via: Via | None, concurrency: int = AHEAD) -> ExecutionSource:
-        """Build the source that executions are read from: the bucket, or a server."""
+    def source(
+        self, via: Via | None, concurrency: int = AHEAD, limit_rate: int | None = None
+    ) -> ExecutionSource:
+        """Build what reaches executions: in the bucket, or through a server."""
         if via is not None:
             from orchestrator_cli.core.gateway.client.source import GatewaySource
 
-            return GatewaySource(self.gateway(via, concurrency))
-        from orchestrator_cli.core.transfer.download.source import BucketSource
+            return GatewaySource(self.gateway(via, concurrency, limit_rate))
+        from orchestrator_cli.library.source import BucketSource
 
-        return BucketSource(self.store(concurrency), self.now(), _read_with_liveness)
+        return BucketSource(self.store(concurrency, limit_rate), self.now())
 
     def gateway(
         self, via: Via, concurrency: int = AHEAD, limit_rate: int | None = None
@@ -213,10 +217,12 @@ class App:
 pass_app = click.make_pass_decorator(App)
 
 
-def _read_with_liveness(
-    store: ArtifactStore, ids: Iterable[str], wants_liveness: Callable[[ExecutionMetadata], bool]
-) -> Iterator[FoundExecution]:
-    # Most commands read no record whole.
-    from orchestrator_cli.core.live.reading.liveness import read_with_liveness
-
-    return read_with_liveness(store, ids, wants_liveness)
+@contextlib.contextmanager
+def _variable_named(text: str) -> Iterator[None]:
+    """Name the variable in a UsageError of an ID that it holds."""
+    try:
+        yield
+    except UsageError as error:
+        if text != os.environ.get(EXECUTION_ID_VARIABLE):
+            raise
+        raise UsageError(f"{EXECUTION_ID_VARIABLE}: {error.message}", hint=error.hint) from None

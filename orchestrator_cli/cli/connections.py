@@ -90,8 +90,7 @@ class Connections:
     def store(self, concurrency: int, limit_rate: int | None, *, retries: bool) -> ArtifactStore:
         """Build the store; without `retries` it sends no request twice. Raises UsageError."""
         from orchestrator_cli.core.base.rate_limiter import RateLimiter
-        from orchestrator_cli.core.base.retry import RetryPolicy
-        from orchestrator_cli.core.http.proxy import proxy_variables
+        from orchestrator_cli.core.base.retry import without_retries
         from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
         from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 
@@ -102,10 +101,9 @@ class Connections:
             profile=self._settings.profile,
             concurrency=min(concurrency, AHEAD),
             environment=self._environment,
-            proxies=proxy_variables(self._environment),
             demands=self._settings.demands,
         )
-        retry = self._retry_policy() if retries else RetryPolicy(attempts=1, patience_seconds=0)
+        retry = self._retry_policy() if retries else without_retries()
         rate_limit = RateLimiter(limit_rate) if limit_rate else None
         return ArtifactStore(S3Session(settings, retry, rate_limit))
 

@@ -1,4 +1,5 @@
 """The Python library: buckets and executions, for programs that make, fill and read them.
 
-It must not know the command line, which uses it as any other program does.
+Commands call it, or share its sources and sessions where they need more than its public names. It
+must not know the command line.
 """

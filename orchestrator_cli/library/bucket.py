@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 import os
-import secrets
-from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING
 
-from orchestrator_cli.core.base.command_secrets import mask_labels
-from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.executions.filters import ExecutionFilter
-from orchestrator_cli.core.executions.ids import new_execution_id
+from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.executions.ids import random_execution_id
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, build_metadata
 from orchestrator_cli.core.executions.record.repository import create_execution, read_executions
-from orchestrator_cli.core.executions.selector import resolve_execution_id
-from orchestrator_cli.core.http.proxy import proxy_variables
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.demands import BucketDemands
-from orchestrator_cli.library.execution import Execution
+from orchestrator_cli.library.execution import Execution, utc_now
+from orchestrator_cli.library.source import BucketSource
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.executions.filters import ExecutionFilter
 
 
 def open_bucket(  # noqa: PLR0913 - each is a setting that the command line has too
@@ -36,7 +36,7 @@ def open_bucket(  # noqa: PLR0913 - each is a setting that the command line has 
     requester_pays: bool = False,
     environment: Mapping[str, str] = os.environ,
 ) -> Bucket:
-    """Open a bucket. Nothing is sent before something is asked of it.
+    """Open a bucket, without sending a request.
 
     Region, endpoint and credentials are found as AWS tools find them: in `environment`, in the AWS
     configuration files, from single sign-on, a container or an instance.
@@ -44,8 +44,7 @@ def open_bucket(  # noqa: PLR0913 - each is a setting that the command line has 
     Every object is stored with the KMS key `sse_kms_key_id` (`bucket_key` lets S3 keep a key of its
     own, which spares requests to KMS), in `storage_class` and with `tags`, where those are given. A
     bucket of another account than `expected_bucket_owner` is refused; with `requester_pays` these
-    credentials pay for the requests. Raises UsageError for what cannot be a bucket, an endpoint or
-    one of these.
+    credentials pay for the requests. Raises UsageError for an invalid name, endpoint or setting.
     """
     demands = BucketDemands(
         kms_key=sse_kms_key_id,
@@ -61,18 +60,18 @@ def open_bucket(  # noqa: PLR0913 - each is a setting that the command line has 
         endpoint_url=endpoint_url,
         profile=profile,
         environment=environment,
-        proxies=proxy_variables(environment),
         demands=demands,
     )
-    return Bucket(settings)
+    return Bucket(ArtifactStore(S3Session(settings)))
 
 
 class Bucket:
     """A bucket of executions. Safe to share between threads."""
 
-    def __init__(self, settings: S3Settings) -> None:
-        """Take the settings; `open_bucket` makes them."""
-        self._store = ArtifactStore(S3Session(settings))
+    def __init__(self, store: ArtifactStore, clock: Callable[[], datetime] = utc_now) -> None:
+        """Take the connection to a bucket, which `open_bucket` makes."""
+        self._store = store
+        self._clock = clock
 
     def new_execution(
         self,
@@ -86,13 +85,16 @@ class Bucket:
     ) -> Execution:
         """Make an execution, with a fresh ULID unless one is given.
 
-        One that exists already is returned, with what it left open filled in. Labels are for
-        everybody to read: the value of one that is named like a secret is stored as `…`. Raises
-        ConflictError where it declares something else, UsageError for what cannot be stored.
+        If the execution exists already, return it, and fill in fields that it left open. The
+        attribute `created` of what is returned is the record. Everybody may read labels: if the
+        name of a label sounds like a secret, its value is stored as `…`. Raises ConflictError if
+        the execution declares something else, UsageError for what cannot be stored.
         """
-        now = datetime.now(UTC)
+        from orchestrator_cli.core.base.command_secrets import mask_labels
+
+        now = self._clock()
         metadata = build_metadata(
-            execution_id=execution_id or new_execution_id(now, secrets.token_bytes(10)),
+            execution_id=execution_id or random_execution_id(now),
             reservation_id=reservation_id,
             runner_type=runner_type,
             bench_id=bench_id,
@@ -100,16 +102,19 @@ class Bucket:
             started_at=now,
             labels=mask_labels(labels or {}, {}),
         )
-        return Execution(self._store, create_execution(self._store, metadata).execution_id)
+        created = create_execution(self._store, metadata)
+        return Execution(self._store, created.execution_id, self._clock, created)
 
     def execution(self, execution_id: str) -> Execution:
-        """Return the execution of a ULID, of a unique beginning of one, or `@latest`.
+        """Return the execution that an ID stands for, in any form that commands take.
 
-        Raises NotFoundError where a beginning or `@latest` stands for none. A whole ULID is taken
-        as it is: whether there is such an execution is found out when something is asked of it.
+        That is a ULID or a unique prefix of one, the `s3://` URL of the execution or of a file in
+        it, `@latest`, or `@latest:suite=smoke,result=fail`. Raises NotFoundError if none matches.
+        A whole ULID is not looked up: a later call finds out whether the execution exists.
         """
-        found = resolve_execution_id(self._store, execution_id, datetime.now(UTC))
-        return Execution(self._store, found)
+        now = self._clock()
+        found = BucketSource(self._store, now).resolve(execution_id, now)
+        return Execution(self._store, found, self._clock)
 
     def executions(
         self,
@@ -120,15 +125,16 @@ class Bucket:
     ) -> Iterator[ExecutionMetadata]:
         """Yield the records of executions that began in a window, the oldest first.
 
-        `since` and `until` have a time zone; None is open. An execution whose record is missing or
-        not valid is left out; raises what else keeps a record from being read, as AccessError and
-        UnavailableError. The cost follows the window, not the bucket.
+        `since` and `until` have a time zone; None means no limit. Executions whose record is
+        missing or not valid are left out. Any other error of reading a record is raised, such as
+        AccessError and UnavailableError. The cost depends on the window, not on the size of the
+        bucket.
         """
-        found = list_execution_ids(self._store, since, until, now=datetime.now(UTC))
+        found = list_execution_ids(self._store, since, until, now=self._clock())
         for _, metadata in read_executions(self._store, found):
-            if isinstance(metadata, OrchestratorError):
-                if metadata.is_inconclusive:
-                    raise metadata
+            if isinstance(metadata, NotFoundError | IntegrityError):
                 continue
+            if isinstance(metadata, OrchestratorError):
+                raise metadata
             if wanted is None or wanted.matches(metadata):
                 yield metadata

@@ -8,41 +8,30 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.listings.executions import list_files
-from orchestrator_cli.core.executions.listings.selection import select_files
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result
 from orchestrator_cli.core.executions.record.repository import finish_execution, read_execution
-from orchestrator_cli.core.executions.urls import sign_file_url
-from orchestrator_cli.core.files.path_filter import PathFilter
-from orchestrator_cli.core.retention.archive import ArchiveInspector
-from orchestrator_cli.core.s3.bucket.presign import Presigner, effective_expiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.types import UploadResult
-from orchestrator_cli.core.transfer.download.destination import DownloadDirectory
-from orchestrator_cli.core.transfer.download.downloader import Downloader, DownloadSummary
-from orchestrator_cli.core.transfer.download.listing_ahead import list_ahead
-from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
-from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUpload, selection_text
-from orchestrator_cli.core.transfer.upload.on_record.recorder import (
-    UploadRecorder,
-    upload_on_record,
-    upload_stream_on_record,
-)
-from orchestrator_cli.core.transfer.upload.on_record.session import DirectSession
-from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
-from orchestrator_cli.core.transfer.upload.plan import plan_stream, plan_upload
-from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
+from orchestrator_cli.library.source import BucketSource
+
+# What transfers files is imported when a file is transferred.
+if TYPE_CHECKING:
+    from orchestrator_cli.core.s3.types import UploadResult
+    from orchestrator_cli.core.transfer.download.downloader import DownloadSummary
+    from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
+    from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
 
 _RESULTS = ", ".join(Result)
 
 
-def _begun(selection: str = "") -> BegunUpload:
-    return BegunUpload(os.urandom(8).hex(), datetime.now(UTC), selection)
+def utc_now() -> datetime:
+    """Return the present instant."""
+    return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,7 +46,7 @@ class StoredFile:
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """A presigned URL. It may end before `expires_at` where `may_end_earlier` is True."""
+    """A presigned URL. It may expire before `expires_at` if `may_end_earlier` is True."""
 
     url: str
     expires_at: datetime
@@ -65,11 +54,23 @@ class Link:
 
 
 class Execution:
-    """One execution of a bucket, which `Bucket` makes. Safe to share between threads."""
+    """One execution of a bucket, which `Bucket` makes. Safe to share between threads.
 
-    def __init__(self, store: ArtifactStore, execution_id: str) -> None:
+    `id` is its ULID, and `created` the record as `new_execution` stored it; None for one that
+    `execution` found.
+    """
+
+    def __init__(
+        self,
+        store: ArtifactStore,
+        execution_id: str,
+        clock: Callable[[], datetime] = utc_now,
+        created: ExecutionMetadata | None = None,
+    ) -> None:
         self.id = execution_id
+        self.created = created
         self._store = store
+        self._clock = clock
 
     def metadata(self) -> ExecutionMetadata:
         """Return the record as it is now. Raises NotFoundError, IntegrityError."""
@@ -83,56 +84,56 @@ class Execution:
         include_hidden: bool = False,
         on_result: Callable[[UploadResult], None] = lambda result: None,
     ) -> UploadSummary:
-        """Store files and directories, as `orchestrator upload` does; repeated, it resumes.
+        """Store files and directories, as `orchestrator upload` does. Repeating the call resumes.
 
-        A file that cannot be stored is in `failures` of what is returned and in the execution's
-        record; the others are stored. Raises what concerns all files, such as AccessError for
-        missing credentials; that not all was tried is on record then too.
+        If a file cannot be stored, the others are; `failures` of what is returned names it, and so
+        does the execution's record. Raises errors that concern all files, such as AccessError for
+        missing credentials; the record then names files that were not stored.
         """
-        roots = [Path(path) for path in paths]
-        session = DirectSession(self._store, self.id)
-        names = tuple(map(str, roots))
-        begun = _begun(selection_text(include, exclude, include_hidden=include_hidden))
-        recorder = UploadRecorder(session, lambda: session, names, begun)
-        plan = plan_upload(self.id, roots, PathFilter(include, exclude, include_hidden))
-        return upload_on_record(
-            TransferEngine(self._store.connection),
-            session.target,
-            recorder,
-            plan,
-            on_result,
-            datetime.now(UTC),
-        )
+        from orchestrator_cli.core.files.path_filter import PathFilter
+        from orchestrator_cli.core.transfer.engine import TransferEngine
+        from orchestrator_cli.core.transfer.upload.on_record import recorder as on_record
+        from orchestrator_cli.core.transfer.upload.on_record.begun_upload import begin_upload
+        from orchestrator_cli.core.transfer.upload.plan import plan_upload
+
+        roots, now = [Path(path) for path in paths], self._clock()
+        selection = PathFilter(include, exclude, include_hidden)
+        session = self._source().open_upload(self.id)
+        begun = begin_upload(now, selection.fingerprint())
+        recorder = on_record.UploadRecorder(session, tuple(map(str, roots)), begun)
+        plan = plan_upload(self.id, roots, selection)
+        engine = TransferEngine(self._store.connection)
+        return on_record.upload_on_record(engine, recorder, plan, on_result, now)
 
     def upload_stream(self, stream: BinaryStream, name: str) -> UploadResult:
-        """Store a binary stream of any length, read to its end in bounded memory.
+        """Store a binary stream of any length. It is read to its end, in bounded memory.
 
-        `name` is a path as in a directory that is uploaded: `stdout.log` goes to `logs/`. A failure
-        is `error` of what is returned, and on record.
+        `name` is a path as in a directory that is uploaded: `stdout.log` goes to `logs/`. If the
+        stream cannot be stored, `error` of what is returned says why, and so does the record.
+        Raises errors that would concern all files.
         """
-        item = plan_stream(self.id, name)
-        session = DirectSession(self._store, self.id)
-        recorder = UploadRecorder(session, lambda: session, (item.path,), _begun())
-        return upload_stream_on_record(
-            TransferEngine(self._store.connection),
-            session.target,
-            recorder,
-            item,
-            contextlib.nullcontext(stream),
-            datetime.now(UTC),
-        )
+        from orchestrator_cli.core.transfer.engine import TransferEngine
+        from orchestrator_cli.core.transfer.upload.on_record import recorder as on_record
+        from orchestrator_cli.core.transfer.upload.on_record.begun_upload import begin_upload
+        from orchestrator_cli.core.transfer.upload.plan import plan_stream
+
+        item, now = plan_stream(self.id, name), self._clock()
+        session = self._source().open_upload(self.id)
+        recorder = on_record.UploadRecorder(session, (item.path,), begin_upload(now))
+        engine, opened = TransferEngine(self._store.connection), contextlib.nullcontext(stream)
+        return on_record.upload_stream_on_record(engine, recorder, item, opened, now)
 
     def finish(self, result: str, *, tree_is_stored: bool = False) -> ExecutionMetadata:
         """Record how the test ended, `pass`, `fail` or `error`, and return the record.
 
-        Repeating it changes nothing; another result than the recorded one is a ConflictError, an
-        unknown one a UsageError. An on-prem execution stays pending until its EFS tree is
-        stored, unless `tree_is_stored` says that it is.
+        Repeating it changes nothing. Raises ConflictError if another result is recorded, UsageError
+        for an unknown result. An on-prem execution stays pending until its EFS tree is stored,
+        unless `tree_is_stored` says that it is.
         """
         if result not in list(Result):
             raise UsageError(f"not a result: {printable(result)!r}", hint=f"one of {_RESULTS}")
         return finish_execution(
-            self._store, self.id, Result(result), datetime.now(UTC), tree_is_stored=tree_is_stored
+            self._store, self.id, Result(result), self._clock(), tree_is_stored=tree_is_stored
         )
 
     def files(self) -> Iterator[StoredFile]:
@@ -141,11 +142,13 @@ class Execution:
             yield StoredFile(path, listed.size_bytes, listed.last_modified, listed.storage_class)
 
     def read(self, path: str) -> Iterator[bytes]:
-        """Yield a file's bytes in blocks, compared with its checksum at their end.
+        """Yield a file's bytes in blocks, and compare them with its checksum at the end.
 
-        Raises NotFoundError, ArchivedError, and IntegrityError after the last block where the bytes
+        Raises NotFoundError, ArchivedError, and, after the last block, IntegrityError if the bytes
         are not those that were stored.
         """
+        from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
+
         head = self._store.head_for_compare(artifact_key(self.id, path))
         if head is None:
             raise NotFoundError(f"no such file in {self.id}: {path}")
@@ -155,15 +158,20 @@ class Execution:
     def download(
         self, directory: str | os.PathLike[str], *patterns: str, overwrite: bool = False
     ) -> DownloadSummary:
-        """Download files, or those that match, below a directory; verified, and resumed.
+        """Download all files, or those that match a pattern, into a directory, and verify them.
 
-        A file that cannot be fetched is in `failures` of what is returned. A local file with other
-        content is a conflict unless `overwrite`. Raises NotFoundError for a pattern that matches
-        nothing, and what concerns all files.
+        Repeating the call resumes. If a file cannot be fetched, the others are; `failures` of what
+        is returned names it. A local file with other content is a conflict unless `overwrite`.
+        Raises NotFoundError for a pattern that matches nothing, and errors that concern all files.
         """
-        stop = self._store.retry.stop.child()
+        from orchestrator_cli.core.executions.listings.selection import select_files
+        from orchestrator_cli.core.transfer.download.destination import DownloadDirectory
+        from orchestrator_cli.core.transfer.download.downloader import Downloader
+        from orchestrator_cli.core.transfer.download.listing_ahead import list_ahead
+        from orchestrator_cli.core.transfer.engine import TransferEngine
+
         found = select_files(self._store, self.id, patterns)
-        files = list_ahead(found, lambda count, size_bytes: None, stop)
+        stop = self._store.retry.stop.child()
         with TransferEngine(self._store.connection) as engine:
             downloader = Downloader(
                 engine,
@@ -171,20 +179,20 @@ class Execution:
                 DownloadDirectory(Path(directory)),
                 lambda result: None,
                 overwrite,
-                ArchiveInspector(self._store, datetime.now(UTC)).check_readable,
+                self._source().check_readable,
             )
-            return downloader.run(files)
+            return downloader.run(list_ahead(found, lambda count, size_bytes: None, stop))
 
     def presign(self, path: str, expires_in: timedelta) -> Link:
         """Return a URL that reads a file without credentials until it expires.
 
-        It ends no later than the credentials that sign it. Nothing is sent: whether there is such
-        a file shows when the URL is used.
+        It expires with the credentials that sign it, if these end earlier. No request is sent, so
+        the file may not exist.
         """
-        lifetime = self._store.session.credential_lifetime()
-        seconds = int(expires_in.total_seconds())
-        expiry = effective_expiry(seconds, lifetime, datetime.now(UTC))
-        signer = Presigner(self._store)
         key = artifact_key(self.id, path)
-        url = sign_file_url(signer, signer.signing_key(), key, expiry, inline=False)
-        return Link(url, expiry.expires_at, not expiry.certain)
+        links = self._source().links(int(expires_in.total_seconds()), inline=False)
+        expiry = links.expiry([key])
+        return Link(links.url(key), expiry.expires_at, not expiry.certain)
+
+    def _source(self) -> BucketSource:
+        return BucketSource(self._store, self._clock())

@@ -441,7 +441,7 @@ def test_what_nobody_expected_is_one_line(scene: Scene, monkeypatch: pytest.Monk
     def fail(*_: object) -> None:
         raise ZeroDivisionError("bad \x1b[31m luck")
 
-    monkeypatch.setattr("orchestrator_cli.core.transfer.download.source.list_execution_ids", fail)
+    monkeypatch.setattr("orchestrator_cli.library.source.list_execution_ids", fail)
     result = scene.cli("ls").expect(1)
     assert result.err.splitlines() == [
         "error: unexpected ZeroDivisionError: bad \\x1b[31m luck",
@@ -454,9 +454,7 @@ def test_interrupting_says_how_to_go_on(scene: Scene, monkeypatch: pytest.Monkey
     def interrupt(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(
-        "orchestrator_cli.core.transfer.download.source.list_execution_ids", interrupt
-    )
+    monkeypatch.setattr("orchestrator_cli.library.source.list_execution_ids", interrupt)
     result = scene.cli("--bucket", scene.bucket, "ls", "--suite", "two words").expect(130)
     assert result.err.strip().splitlines() == [
         "interrupted. To go on:",

@@ -12,6 +12,7 @@ from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import live_segment_key
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
 from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLogFollower
+from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
 from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.gateway.client.source import GatewaySource
 from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
@@ -65,8 +66,9 @@ class Following:
         self.notices: list[Notice] = []
         policy = TurnedPolicy(attempts=1, patience_seconds=0, clock=self.clock, turned=self.clock)
         settings = ViaSettings(gateway.endpoint_url, via.tokens.read)
-        source = GatewaySource(GatewayConnection(settings, policy))
-        served = ServedLog(source.log_server, source.objects, out.execution_id, LOG)
+        connection = GatewayConnection(settings, policy)
+        source = GatewaySource(connection)
+        served = ServedLog(LogServer(connection), source.objects, out.execution_id, LOG)
         self._chunks = ServedLogFollower(
             served,
             0,

@@ -167,3 +167,24 @@ def test_the_names_are_typed_and_cost_nothing_until_used() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, check=True
     )
     assert finished.stdout == "set()\n"
+
+
+def test_an_id_may_have_any_form_that_commands_take(scene: Scene, opened: Bucket) -> None:
+    smoke, nightly = opened.new_execution(suite="smoke"), opened.new_execution(suite="nightly")
+    smoke.finish("fail")
+    url = f"s3://{scene.bucket}/executions/{nightly.id}/logs/stdout.log"
+    forms = {"@latest:result=fail": smoke.id, f"{smoke.id}/": smoke.id, url: nightly.id}
+    for form, wanted in forms.items():
+        assert opened.execution(form).id == wanted
+        assert scene.cli("show", form, "--json").ok().json()["execution_id"] == wanted
+    with pytest.raises(UsageError, match="in another bucket"):
+        opened.execution(url.replace(scene.bucket, "another-bucket"))
+
+
+def test_the_record_of_a_new_execution_comes_with_it(scene: Scene, opened: Bucket) -> None:
+    first = opened.new_execution(suite="smoke")
+    again = opened.new_execution(execution_id=first.id, labels={"branch": "main"})
+    assert again.created is not None
+    assert again.created.to_dict() == scene.record(first.id)
+    assert again.created.labels == {"branch": "main"}
+    assert opened.execution(first.id).created is None

@@ -13,7 +13,7 @@ import pytest
 
 from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS, UploadMark, with_mark
 from orchestrator_cli.core.files.path_filter import PathFilter
-from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUpload, selection_text
+from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUpload
 from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
 from orchestrator_cli.core.transfer.upload.on_record.session import DirectSession
 from orchestrator_cli.core.transfer.upload.plan import plan_upload
@@ -28,11 +28,11 @@ NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
 
 def lose_upload(bucket: str, execution: str, root: Path, include: tuple[str, ...] = ()) -> None:
     """Begin an upload as the command does, and go no further, as if it had been killed."""
-    selection = PathFilter(include)
+    selection = PathFilter(include, hidden=False)
     session = DirectSession(open_store(bucket), execution)
-    taken = selection_text(include, (), include_hidden=False)
-    recorder = UploadRecorder(session, lambda: session, (), BegunUpload("00" * 8, NOW, taken))
-    session.known_failures(None)
+    begun = BegunUpload("00" * 8, NOW, selection.fingerprint())
+    recorder = UploadRecorder(session, (), begun)
+    session.read_state(None)
     recorder.begin(plan_upload(execution, [root], selection))
     recorder.before_storing()
 

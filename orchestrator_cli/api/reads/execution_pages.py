@@ -10,6 +10,7 @@ from typing import Any
 from orchestrator_cli.api.reads.execution_query import ExecutionSelection, Order
 from orchestrator_cli.api.reads.pagination import decode_cursor, encode_cursor
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
+from orchestrator_cli.core.executions.filters import FoundExecution
 from orchestrator_cli.core.executions.ids import is_execution_id
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.executions.listings.newest import NewestIds
@@ -17,7 +18,6 @@ from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, 
 from orchestrator_cli.core.gateway.error_kinds import kind_of_error
 from orchestrator_cli.core.live.reading.liveness import read_with_liveness, with_liveness
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
-from orchestrator_cli.core.transfer.download.source import FoundExecution
 
 
 def list_executions(

@@ -27,7 +27,7 @@ from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.listings.executions import ListedFile
     from orchestrator_cli.core.transfer.download.downloader import DownloadResult, DownloadSummary
-    from orchestrator_cli.core.transfer.download.source import ExecutionSource
+    from orchestrator_cli.library.source import ExecutionSource
 
 
 class DownloadOptions(NamedTuple):

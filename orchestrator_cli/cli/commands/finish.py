@@ -99,16 +99,12 @@ def finish(app: App, options: FinishOptions) -> None:
 
 def _finish_in_bucket(app: App, options: FinishOptions) -> None:
     from orchestrator_cli.cli.output import human_count, human_size
-    from orchestrator_cli.core.executions.record.metadata import Result
-    from orchestrator_cli.core.executions.record.repository import finish_execution
 
     check_may_write(options.execution_id, options.yes)
     app.pages.check()
     store = app.store()
-    resolved = app.resolve_id(options.execution_id, store)
-    metadata = finish_execution(
-        store, resolved, Result(options.result), app.now(), tree_is_stored=options.tree_stored
-    )
+    execution = app.execution(options.execution_id, store)
+    metadata = execution.finish(options.result, tree_is_stored=options.tree_stored)
     _explain_status(app, store, metadata)
     summarize_execution(app, metadata)
     if options.as_json:
@@ -116,8 +112,8 @@ def _finish_in_bucket(app: App, options: FinishOptions) -> None:
         return
     count = human_count(metadata.artifact_count, "file")
     size = human_size(metadata.artifact_bytes)
-    app.messages.note(f"finished {resolved}: {metadata.result}, {count}, {size}")
-    app.pages.note(resolved)
+    app.messages.note(f"finished {execution.id}: {metadata.result}, {count}, {size}")
+    app.pages.note(execution.id)
 
 
 def _finish_offline(app: App, options: FinishOptions) -> None:

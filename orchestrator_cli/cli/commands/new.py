@@ -63,18 +63,15 @@ def new(
     execution.json, from which `sync-efs` makes metadata.json. ROOT/BENCH_ID must exist. Without
     --bench-id nothing is written, and the id alone is printed.
     """
-    from orchestrator_cli.core.executions.record.metadata import build_metadata
-    from orchestrator_cli.core.executions.record.repository import create_execution
-
     app.pages.check()
-    if offline and declared["bench_id"] is not None:
-        declared["runner_type"] = declared["runner_type"] or "onprem"
-    metadata = build_metadata(
-        execution_id=execution_id or app.new_execution_id(), started_at=app.now(), **declared
-    )
-    created = (
-        _create_offline(metadata, root) if offline else create_execution(app.store(), metadata)
-    )
+    if offline:
+        created = _create_offline(app, execution_id, declared, root)
+    else:
+        suite = declared.pop("test_suite")
+        execution = app.bucket(app.store()).new_execution(
+            execution_id=execution_id, suite=suite, **declared
+        )
+        created = execution.created or execution.metadata()
     _print_made(app, created, as_json)
     if not as_json:
         page = None if offline else app.pages.url(created.execution_id)
@@ -99,7 +96,16 @@ def _print_made(app: App, made: ExecutionMetadata, as_json: bool) -> None:
         ) from error
 
 
-def _create_offline(metadata: ExecutionMetadata, root: Path) -> ExecutionMetadata:
+def _create_offline(
+    app: App, execution_id: str | None, declared: dict[str, Any], root: Path
+) -> ExecutionMetadata:
+    from orchestrator_cli.core.executions.record.metadata import build_metadata
+
+    if declared["bench_id"] is not None:
+        declared["runner_type"] = declared["runner_type"] or "onprem"
+    metadata = build_metadata(
+        execution_id=execution_id or app.new_execution_id(), started_at=app.now(), **declared
+    )
     if metadata.bench_id is not None:
         from orchestrator_cli.core.efs.contract.offline import create_offline
 

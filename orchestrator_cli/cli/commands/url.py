@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.listings.executions import ListedFile
     from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
     from orchestrator_cli.core.s3.types import ObjectSummary
-    from orchestrator_cli.core.transfer.download.source import Links
+    from orchestrator_cli.library.source import Links
 
 
 class UrlOptions(NamedTuple):
@@ -141,22 +141,27 @@ def url(app: App, options: UrlOptions) -> None:
     for path, listed in chosen:
         source.check_readable(listed, path)
     if chosen:
-        expiry = links.expiry(chosen)
+        expiry = links.expiry(listed.key for _, listed in chosen)
         _check_expiry(app, expiry, options.require_ttl)
-        _print_urls(app, options, execution_id, chosen, links)
+        _print_urls(app, options, execution_id, chosen, links, expiry)
 
 
 def _print_urls(
-    app: App, options: UrlOptions, execution_id: str, files: list[ListedFile], links: Links
+    app: App,
+    options: UrlOptions,
+    execution_id: str,
+    files: list[ListedFile],
+    links: Links,
+    expiry: UrlExpiry,
 ) -> None:
     """Print the URL of each file; in a comment, after the page and up to --limit."""
-    style, shown, expiry = options.style, files, links.expiry(files)
+    style, shown = options.style, files
     if style in MARKUPS:
         shown = sorted(files, key=_reading_order)[: options.limit or None]
         if app.settings.ui_url:
             _print_pages(app, execution_id, (), style)
     for path, listed in shown:
-        _print_url(app, path, listed, links.url(listed), expiry, style)
+        _print_url(app, path, listed, links.url(listed.key), expiry, style)
     if len(shown) < len(files):
         markup = MARKUPS[style]
         command_line = markup.code(f"orchestrator url {execution_id}")

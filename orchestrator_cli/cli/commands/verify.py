@@ -46,13 +46,11 @@ def verify(
     file is hashed and compared with the object that `upload ID DIR` would have made of it; what it
     would have skipped is named. Exit 7 where bytes differ, 3 where files are missing.
     """
-    from orchestrator_cli.core.executions.record.repository import read_execution
-
     text, rest = split_id(arguments)
     if len(rest) > 1:
         raise click.UsageError("One DIR at a time.")
     store = app.store()
-    metadata = read_execution(store, app.resolve_id(text, store)).metadata
+    metadata = app.execution(text, store).metadata()
     if not rest and metadata.manifest_sha256 is None:
         app.messages.warn("the execution is not finished: there is no manifest to compare with")
     directory = Path(rest[0]) if rest else None

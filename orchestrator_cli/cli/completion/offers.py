@@ -80,7 +80,7 @@ def log_names(ctx: click.Context, incomplete: str) -> list[CompletionItem]:
     """Return the names of the logs of the execution on the line, with their sizes."""
     from orchestrator_cli.cli.output.units import human_size
     from orchestrator_cli.core.executions.logs.finding import list_logs
-    from orchestrator_cli.core.transfer.download.source import BucketSource
+    from orchestrator_cli.library.source import BucketSource
 
     app = _app(ctx)
     store = app.store(retries=False)

@@ -109,7 +109,7 @@ class NotFoundError(OrchestratorError):
 class AccessError(OrchestratorError):
     """Credentials are missing, expired or not allowed to do this.
 
-    `action` is the one that was refused, such as `s3:PutObject`; None where it is none of those.
+    `action` is the refused action, such as `s3:PutObject`; None if none is known.
     """
 
     exit_code = 5

@@ -130,6 +130,11 @@ class RetryPolicy:
         return current_token() or self.stop
 
 
+def without_retries() -> RetryPolicy:
+    """Return a policy that sends no request twice."""
+    return RetryPolicy(attempts=1, patience_seconds=0)
+
+
 def growing_waits(first_seconds: float, longest_seconds: float) -> Iterator[float]:
     """Yield ever longer waits between looks at something that takes its time."""
     seconds = first_seconds

@@ -6,20 +6,25 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
-from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
+# An execution's id, its record or why it cannot be read, and, of one that is running, whether its
+# writer is `alive`, `silent` or `lost`; None where nothing tells.
+FoundExecution = tuple[str, "ExecutionMetadata | OrchestratorError", str | None]
 _Values = frozenset[str]
 _ANY: _Values = frozenset()
 
 
 class ExecutionFilter(NamedTuple):
-    """Conditions on an execution. A field may have any of its wanted values; no value is any.
+    """Conditions on an execution. A field with values takes any of them, an empty one takes all.
 
-    `labels` must all be there.
+    Every one of `labels` must be there.
     """
 
     results: _Values = _ANY
@@ -49,6 +54,16 @@ class ExecutionFilter(NamedTuple):
             all(not values or value in values for values, value in wanted)
             and self.labels.items() <= metadata.labels.items()
         )
+
+
+class ExecutionWindow(NamedTuple):
+    """Which executions are wanted; `limit` is of the newest, and `now` the present."""
+
+    since: datetime
+    until: datetime | None
+    limit: int | None
+    wanted: ExecutionFilter
+    now: datetime
 
 
 def parse_labels(texts: Iterable[str]) -> dict[str, str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from datetime import UTC, datetime, timedelta
 
@@ -83,6 +84,11 @@ def new_execution_id(now: datetime, randomness: bytes) -> str:
     from ulid import ULID
 
     return str(ULID.from_bytes(_milliseconds(now).to_bytes(6, "big") + randomness))
+
+
+def random_execution_id(now: datetime) -> str:
+    """Return a fresh ULID of this instant."""
+    return new_execution_id(now, os.urandom(10))
 
 
 def execution_time(execution_id: str) -> datetime:

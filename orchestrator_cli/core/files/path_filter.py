@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import os
 import re
 from collections.abc import Iterable, Iterator
 from fnmatch import translate
@@ -21,6 +23,18 @@ class PathFilter:
         self._include = [_Glob(glob) for glob in include]
         self._exclude = [_Glob(glob) for glob in exclude]
         self.hidden = hidden
+
+    def fingerprint(self) -> str:
+        """Return a short text that is the same for the same selection.
+
+        It is "" for the usual one, which has no globs and leaves out what is hidden.
+        """
+        wanted = sorted(one.glob for one in self._include)
+        unwanted = sorted(one.glob for one in self._exclude)
+        if not (wanted or unwanted or self.hidden):
+            return ""
+        text = repr((wanted, unwanted, self.hidden))
+        return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
 
     def matches(self, relative: str) -> bool:
         """Return True if a file is selected."""

@@ -29,8 +29,6 @@ from orchestrator_cli.cli.options.via_options import read_via_option
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.log_filter import LogFilter
     from orchestrator_cli.cli.commands.logs.renderer import LogRenderer
-    from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
-    from orchestrator_cli.core.transfer.download.source import ExecutionSource
 
 # What a terminal without a pager gets of a long log.
 _TERMINAL_LINES = 1000
@@ -133,62 +131,23 @@ def logs(app: App, options: LogsOptions) -> None:
     whatever REGEX is; RE2 has neither backreferences nor look-around. A line over 8 MiB is searched
     and printed in pieces. As with grep, the exit code is 1 where no line matches.
     """
+    from orchestrator_cli.cli.commands.logs.execution_logs import ExecutionLogs
     from orchestrator_cli.cli.commands.logs.renderer import LogRenderer
 
     text, names = split_id(options.arguments)
     options.check(names)
     log_filter = options.log_filter()
     source = app.source(options.via)
-    shown = LogRenderer(
-        app, source, app.resolve(text, source), options.patience(), options.all_logs
-    )
-    if options.via is not None:
-        shown.server = _log_server(source)
-    shown.names = names or _names(shown)
-    _write(shown, log_filter, options)
+    found = ExecutionLogs(app, source, app.resolve(text, source), options.patience())
+    names = names or found.choose(all_logs=options.all_logs)
+    shown = LogRenderer(found, names, with_prefix=options.all_logs)
+    _write(app, shown, log_filter, options)
     if options.patterns and not log_filter.has_match:
         sys.stdout.flush()
         sys.exit(NO_MATCH_EXIT_CODE)
 
 
-def _log_server(source: ExecutionSource) -> LogServer | None:
-    from orchestrator_cli.core.gateway.client.source import GatewaySource
-
-    return source.log_server if isinstance(source, GatewaySource) else None
-
-
-def _names(shown: LogRenderer) -> tuple[str, ...]:
-    """Return the names of the logs to show where none was named, and tell the user."""
-    from orchestrator_cli.core.executions.logs.finding import first_log, no_such_log
-
-    stored = shown.list_stored()
-    # Whoever finished an execution may not have had what its writer left in S3.
-    sizes = stored.sizes(shown.live.names() if stored.is_running or not stored.logs else {})
-    if not sizes and stored.is_running and shown.patience is not None:
-        sizes = stored.sizes(shown.live.wait_for_names())
-    first = first_log(sizes)
-    if stored.is_running and shown.patience is None:
-        shown.live.note_running()
-    if first is None:
-        raise no_such_log(shown.store, shown.execution_id, None)
-    if shown.with_prefix:
-        return tuple(sizes)
-    if sys.stderr.isatty():
-        shown.app.messages.note(_choice(sizes, first, stored.has_failed))
-    return (first,)
-
-
-def _choice(sizes: dict[str, int], first: str, has_failed: bool) -> str:
-    from orchestrator_cli.cli.output import human_size
-
-    why = ", as the execution failed" if has_failed and first == "stderr" else ""
-    others = [
-        f"{name} ({human_size(size_bytes)})" for name, size_bytes in sizes.items() if name != first
-    ]
-    return f"this is {first}{why}" + (f"; there is also {', '.join(others)}" if others else "")
-
-
-def _write(shown: LogRenderer, log_filter: LogFilter, options: LogsOptions) -> None:
+def _write(app: App, shown: LogRenderer, log_filter: LogFilter, options: LogsOptions) -> None:
     """Write the logs to where the options say: a file, the pager, or standard output."""
     from orchestrator_cli.cli.commands.logs.target import (
         find_pager,
@@ -201,11 +160,11 @@ def _write(shown: LogRenderer, log_filter: LogFilter, options: LogsOptions) -> N
         write_file(shown.render(log_filter), options.file, options.overwrite)
         return
     pager = None
-    if shown.app.output.is_terminal and options.may_page:
+    if app.output.is_terminal and options.may_page:
         pager = find_pager()
         if pager is None and shown.size_bytes() > _TERMINAL_BYTES:
             log_filter.last = _TERMINAL_LINES
-            shown.app.messages.note(f"the last {log_filter.last:,} lines; --all shows everything")
+            app.messages.note(f"the last {log_filter.last:,} lines; --all shows everything")
     blocks = shown.render(log_filter)
     # What cannot be read is said before the pager takes the terminal.
     first = next(blocks, None)

@@ -4,98 +4,42 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import cached_property, partial
+from functools import partial
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.cli.app import App
 from orchestrator_cli.core.base.errors import NotFoundError
 from orchestrator_cli.core.executions.logs.finding import (
-    StoredLogs,
     find_log,
-    list_logs,
     open_log_with_prefix,
     tail_offset,
 )
-from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified, iter_range
 
 if TYPE_CHECKING:
-    from orchestrator_cli.cli.commands.logs.live import LiveLogs
+    from orchestrator_cli.cli.commands.logs.execution_logs import ExecutionLogs
+    from orchestrator_cli.cli.commands.logs.live import NumberedChunks
     from orchestrator_cli.cli.commands.logs.log_filter import LogFilter
-    from orchestrator_cli.cli.commands.logs.served import ServedLogs
-    from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
-    from orchestrator_cli.core.live.reading.heartbeat import Patience
-    from orchestrator_cli.core.live.reading.reader import LiveChunk
-    from orchestrator_cli.core.s3.bucket.reader import ObjectReader
     from orchestrator_cli.core.s3.types import ObjectMetadata
-    from orchestrator_cli.core.transfer.download.source import ExecutionSource
 
 Blocks = Iterator[bytes | memoryview]
 
 
 class LogRenderer:
-    """One log after the other or, with `patience`, all of them as they are written.
+    """One log after the other or, where they are followed, all of them as they are written."""
 
-    `server` reads those that are still being written; None where their objects can be read.
-    """
-
-    def __init__(
-        self,
-        app: App,
-        source: ExecutionSource,
-        execution_id: str,
-        patience: Patience | None,
-        with_prefix: bool,
-    ) -> None:
-        """Take an execution; `names` says later which of its logs to show."""
-        self.app = app
-        self.source = source
-        self.execution_id = execution_id
-        self.patience = patience
-        self.with_prefix = with_prefix
-        self.names: tuple[str, ...] = ()
-        self.server: LogServer | None = None
-
-    @property
-    def store(self) -> ObjectReader:
-        """The objects that the logs are read from."""
-        return self.source.objects
-
-    @cached_property
-    def live(self) -> LiveLogs | ServedLogs:
-        """The logs that are still being written."""
-        from orchestrator_cli.cli.commands.logs.live import LiveLogs
-        from orchestrator_cli.core.live.reading.heartbeat import Patience
-
-        patience = self.patience or Patience()
-        if self.server is not None:
-            from orchestrator_cli.cli.commands.logs.served import ServedLogs
-
-            return ServedLogs(self.app, self.source, self.server, self.execution_id, patience)
-        return LiveLogs(self.app, self.store, self.execution_id, patience)
-
-    def list_stored(self) -> StoredLogs:
-        """Return the logs that are stored. Raises NotFoundError."""
-        read = partial(list_logs, self.store, self.execution_id, self.source.read_record)
-        if self.patience is None:
-            return read()
-        # One that is followed may be in the making.
-        return retry_if_new(read, self.execution_id, self.app.now(), self.store.retry.wait)
+    def __init__(self, logs: ExecutionLogs, names: tuple[str, ...], *, with_prefix: bool) -> None:
+        self._logs = logs
+        self._names = names
+        self._with_prefix = with_prefix
 
     def size_bytes(self) -> int:
         """Return how long they are together."""
-        return sum(map(self._size_of, self.names))
-
-    def _size_of(self, name: str) -> int:
-        try:
-            return find_log(self.store, self.execution_id, name).size_bytes
-        except NotFoundError:
-            return self.live.names().get(name.removesuffix(".log"), 0)
+        return sum(map(self._logs.size_of, self._names))
 
     def render(self, log_filter: LogFilter) -> Blocks:
         """Yield the output for all logs."""
-        if self.patience is None or len(self.names) == 1:
-            for name in self.names:
+        if self._logs.patience is None or len(self._names) == 1:
+            for name in self._names:
                 yield from self._render_one(name, log_filter)
             return
         yield from self._render_together(log_filter)
@@ -106,10 +50,10 @@ class LogRenderer:
 
         failure: Exception | None = None
         # Made before there are threads that would each make one.
-        _ = self.live
+        _ = self._logs.live
         # Blocks are good until the next one only.
-        sources = [partial(map, bytes, self._render_one(name, log_filter)) for name in self.names]
-        for item in merge(sources, self.store.retry.stop.child()):
+        sources = [partial(map, bytes, self._render_one(name, log_filter)) for name in self._names]
+        for item in merge(sources, self._logs.store.retry.stop.child()):
             if isinstance(item, Exception):
                 failure = failure or item
             else:
@@ -118,8 +62,8 @@ class LogRenderer:
             raise failure
 
     def _render_one(self, name: str, log_filter: LogFilter) -> Blocks:
-        width = max(map(len, self.names))
-        prefix = f"{name:<{width}} | " if self.with_prefix else ""
+        width = max(map(len, self._names))
+        prefix = f"{name:<{width}} | " if self._with_prefix else ""
         shown, blocks = self._open(name, log_filter)
         yield from shown.render(blocks, prefix)
         log_filter.has_match = log_filter.has_match or shown.has_match
@@ -135,32 +79,32 @@ class LogRenderer:
             if found is None:
                 raise
             number, chunks = found
-            last = log_filter.last if self.patience is None and log_filter.needs_all_lines else None
+            is_cut_here = self._logs.patience is None and log_filter.needs_all_lines
+            last = log_filter.last if is_cut_here else None
             shown = replace(log_filter, last=last, first_number=number)
             return shown, (chunk.data for chunk in chunks)
 
-    def _open_live(
-        self, name: str, log_filter: LogFilter
-    ) -> tuple[int, Iterator[LiveChunk]] | None:
+    def _open_live(self, name: str, log_filter: LogFilter) -> NumberedChunks | None:
         """Return the number of the first line of a live log, and its bytes; None without one."""
-        if self.patience is not None:
-            if not self.live.may_come(name):
-                return None
-            return self.live.follow(name, log_filter.last)
-        return self.live.snapshot(name, None if log_filter.needs_all_lines else log_filter.last)
+        live, last = self._logs.live, log_filter.last
+        if self._logs.patience is not None:
+            return live.follow(name, last)
+        return live.snapshot(name, None if log_filter.needs_all_lines else last)
 
     def _open_stored(self, name: str, log_filter: LogFilter) -> Blocks:
         """Return the bytes of a log that is stored. Raises NotFoundError."""
+        store, execution_id = self._logs.store, self._logs.execution_id
         if log_filter.last is not None and not log_filter.needs_all_lines:
-            log = find_log(self.store, self.execution_id, name)
+            log = find_log(store, execution_id, name)
             return self._explained(log, self._read_end(log, log_filter.last))
-        log, first = open_log_with_prefix(self.store, self.execution_id, name)
-        return self._explained(log, iter_object_verified(self.store, log, first))
+        log, first = open_log_with_prefix(store, execution_id, name)
+        return self._explained(log, iter_object_verified(store, log, first))
 
     def _read_end(self, log: ObjectMetadata, lines: int) -> Iterator[memoryview]:
-        start = tail_offset(self.store, log.key, log.size_bytes, lines)
-        yield from iter_range(self.store, log.key, start, log.size_bytes)
+        store = self._logs.store
+        start = tail_offset(store, log.key, log.size_bytes, lines)
+        yield from iter_range(store, log.key, start, log.size_bytes)
 
     def _explained(self, log: ObjectMetadata, blocks: Iterator[memoryview]) -> Blocks:
-        with self.source.explain_archived(log.key):
+        with self._logs.source.explain_archived(log.key):
             yield from blocks

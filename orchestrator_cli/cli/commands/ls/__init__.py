@@ -31,8 +31,9 @@ from orchestrator_cli.cli.options.via_options import read_via_option
 if TYPE_CHECKING:
     from orchestrator_cli.cli.output.execution_table import ExecutionTable
     from orchestrator_cli.core.base.errors import OrchestratorError
+    from orchestrator_cli.core.executions.filters import ExecutionWindow
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
-    from orchestrator_cli.core.transfer.download.source import ExecutionSource, ExecutionWindow
+    from orchestrator_cli.library.source import ExecutionSource
 
 # How many executions are searched for the suite that was probably meant.
 _LOOKED_AT_FOR_SUITES = 500

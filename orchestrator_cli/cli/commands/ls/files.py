@@ -11,7 +11,7 @@ from orchestrator_cli.cli.app import App
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import ObjectSummary
-    from orchestrator_cli.core.transfer.download.source import ExecutionSource
+    from orchestrator_cli.library.source import ExecutionSource
 
     Files = Iterable[tuple[str, ObjectSummary]]
 

@@ -13,8 +13,7 @@ from orchestrator_cli.cli.options.via_options import Via
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.executions.filters import ExecutionFilter
-    from orchestrator_cli.core.transfer.download.source import ExecutionWindow
+    from orchestrator_cli.core.executions.filters import ExecutionFilter, ExecutionWindow
 
 # Of a few executions nobody knows when they began.
 _LIMITED_WINDOW = timedelta(days=366)
@@ -64,7 +63,7 @@ class LsOptions(NamedTuple):
 
     def window(self, now: datetime) -> ExecutionWindow:
         """Return which executions are wanted. Raises UsageError for a window without any."""
-        from orchestrator_cli.core.transfer.download.source import ExecutionWindow
+        from orchestrator_cli.core.executions.filters import ExecutionWindow
 
         since = self.since or now - (_LIMITED_WINDOW if self.limit else DEFAULT_WINDOW)
         check_window(since, self.until)

@@ -5,14 +5,11 @@ It must not know how files are sent.
 
 from __future__ import annotations
 
-from functools import partial
-
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
 from orchestrator_cli.cli.commands.upload.files import store_paths
 from orchestrator_cli.cli.commands.upload.options import UploadOptions
-from orchestrator_cli.cli.commands.upload.session import open_session
 from orchestrator_cli.cli.commands.upload.stdin import store_stdin
 from orchestrator_cli.cli.options import (
     RESUMES,
@@ -137,9 +134,10 @@ def upload(app: App, options: UploadOptions) -> None:
     text, paths = split_id(options.arguments)
     options.check(paths)
     check_may_write(text, options.yes)
-    session = open_session(app, options, text)
-    reopen = partial(open_session, app, options, text, session.execution_id)
+    source = app.source(options.via, options.concurrency, options.limit_rate)
+    session = source.open_upload(app.resolve(text, source))
     if paths == ("-",):
-        store_stdin(app, options, session, reopen)
+        live_store = source.live_store(session.execution_id) if options.live else None
+        store_stdin(app, options, session, live_store)
     else:
-        store_paths(app, options, session, reopen, paths)
+        store_paths(app, options, session, paths)

@@ -11,7 +11,7 @@ from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.upload.options import UploadOptions
 from orchestrator_cli.cli.commands.upload.paths import with_missing_paths
 from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
-from orchestrator_cli.cli.commands.upload.session import begin_upload, wait_since
+from orchestrator_cli.cli.commands.upload.waiting import wait_if_new_at
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.s3.types import UploadResult
@@ -25,25 +25,23 @@ def store_paths(
     app: App,
     options: UploadOptions,
     session: UploadSession,
-    reopen: Callable[[], UploadSession],
     paths: tuple[str, ...],
 ) -> None:
     """Store files and directories, or show where they would go. Raises an error if any failed."""
     from orchestrator_cli.core.files.path_filter import PathFilter
-    from orchestrator_cli.core.transfer.upload.on_record.begun_upload import selection_text
+    from orchestrator_cli.core.transfer.upload.on_record.begun_upload import begin_upload
     from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.plan import plan_upload
 
-    include, exclude, include_hidden = options.include, options.exclude, options.include_hidden
-    selection = PathFilter(include, exclude, include_hidden)
+    selection = PathFilter(options.include, options.exclude, options.include_hidden)
     roots = [Path(path) for path in paths]
     make_plan = partial(plan_upload, session.execution_id, roots, selection, options.name)
     plan = with_missing_paths(make_plan(), options.if_no_files_found)
     if options.dry_run:
         summary = _preview(app, options, session, plan)
     else:
-        begun = begin_upload(app, selection_text(include, exclude, include_hidden=include_hidden))
-        recorder = UploadRecorder(session, reopen, paths, begun)
+        begun = begin_upload(app.now(), selection.fingerprint())
+        recorder = UploadRecorder(session, paths, begun)
         sizes = partial(_list_sizes, make_plan)
         summary = _upload(app, options, session, recorder, plan, sizes)
     for glob in selection.unmatched():
@@ -75,11 +73,10 @@ def _upload(
         progress.expect_later(sizes)
         return upload_on_record(
             app.engine(session.connection, options.concurrency, progress.add_bytes),
-            session.target,
             recorder,
             plan,
             on_result,
-            wait_since(app, session),
+            wait_if_new_at(app, session),
         )
 
 
@@ -88,7 +85,7 @@ def _preview(
 ) -> UploadSummary:
     from orchestrator_cli.core.transfer.upload.preview import preview_upload
 
-    session.known_failures(wait_since(app, session))
+    session.read_state(wait_if_new_at(app, session))
     with (
         app.messages.failures_at_the_end(),
         app.engine(session.connection, options.concurrency) as engine,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from typing import TYPE_CHECKING, TextIO
 
 import click
@@ -11,9 +10,10 @@ import click
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.commands.upload.options import UploadOptions
 from orchestrator_cli.cli.commands.upload.report import report_end, report_result, show_destination
-from orchestrator_cli.cli.commands.upload.session import begin_upload, wait_since
+from orchestrator_cli.cli.commands.upload.waiting import wait_if_new_at
 
 if TYPE_CHECKING:
+    from orchestrator_cli.core.live.store import LiveStore
     from orchestrator_cli.core.s3.types import UploadResult
     from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.on_record.session import UploadSession
@@ -24,9 +24,13 @@ def store_stdin(
     app: App,
     options: UploadOptions,
     session: UploadSession,
-    reopen: Callable[[], UploadSession],
+    live_store: LiveStore | None,
 ) -> None:
-    """Store standard input under --name, or show where it would go. Raises its error."""
+    """Store standard input under --name, or show where it would go. Raises its error.
+
+    It is written to `live_store` as well, where there is one.
+    """
+    from orchestrator_cli.core.transfer.upload.on_record.begun_upload import begin_upload
     from orchestrator_cli.core.transfer.upload.on_record.recorder import UploadRecorder
     from orchestrator_cli.core.transfer.upload.plan import plan_stream
     from orchestrator_cli.core.transfer.upload.uploader import UploadSummary
@@ -35,8 +39,8 @@ def store_stdin(
     if options.dry_run:
         _preview(app, options, session, item)
         return
-    recorder = UploadRecorder(session, reopen, (item.path,), begin_upload(app))
-    result = _upload(app, options, session, recorder, item)
+    recorder = UploadRecorder(session, (item.path,), begin_upload(app.now()))
+    result = _upload(app, options, recorder, item, live_store)
     summary = UploadSummary()
     summary.add(result)
     report_result(app, result, options.as_json)
@@ -46,9 +50,9 @@ def store_stdin(
 def _upload(
     app: App,
     options: UploadOptions,
-    session: UploadSession,
     recorder: UploadRecorder,
     item: PlannedFile,
+    live_store: LiveStore | None,
 ) -> UploadResult:
     from orchestrator_cli.cli.commands.upload.live_input import open_input
     from orchestrator_cli.core.transfer.upload.on_record.recorder import upload_stream_on_record
@@ -56,14 +60,14 @@ def _upload(
     stdin: TextIO | None = sys.stdin
     if stdin is None:
         raise click.UsageError("Standard input is closed.")
+    session = recorder.session
     with app.messages.progress("uploading") as progress:
         result = upload_stream_on_record(
             app.engine(session.connection, options.concurrency, progress.add_bytes),
-            session.target,
             recorder,
             item,
-            open_input(app, session, item.path, stdin, live=options.live),
-            wait_since(app, session),
+            open_input(stdin, item.path, live_store, app.messages.warn),
+            wait_if_new_at(app, session),
         )
         progress.add_file()
     return result
@@ -73,5 +77,5 @@ def _preview(app: App, options: UploadOptions, session: UploadSession, item: Pla
     """Show where standard input would go; whoever writes it must not lose it to a preview."""
     from orchestrator_cli.core.s3.types import UploadResult
 
-    session.known_failures(wait_since(app, session))
+    session.read_state(wait_if_new_at(app, session))
     show_destination(app, UploadResult("-", item.path, item.key, 0, None), options.as_json)

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.base.retry import RetryPolicy
+from orchestrator_cli.core.base.retry import RetryPolicy, without_retries
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.client.codec import GatewayCodec, UrlRequest
 from orchestrator_cli.core.gateway.client.file_index import FileIndex
@@ -58,6 +58,10 @@ class GatewayConnection(Connection):
     def sends_token_in_clear(self) -> bool:
         """True where the token goes over plain HTTP, for others to read."""
         return self._settings.token is not None and is_plaintext(self.base_url)
+
+    def reopened(self) -> GatewayConnection:
+        """Return a connection that works after this one was told to stop, without retries."""
+        return GatewayConnection(self._settings, without_retries())
 
     def signed_url(self, key: str) -> SignedUrl:
         """Return a URL that reads an object for a while. Raises NotFoundError, ArchivedError."""

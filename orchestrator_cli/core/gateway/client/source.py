@@ -1,17 +1,22 @@
-"""Reads executions through a server that has the credentials, and their files by its URLs."""
+"""Reach executions through a server that has the credentials, and their files by its URLs."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.base.quantities import rfc3339
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.filters import ExecutionFilter
+from orchestrator_cli.core.executions.filters import (
+    ExecutionFilter,
+    ExecutionWindow,
+    FoundExecution,
+)
 from orchestrator_cli.core.executions.ids import (
     CLOCK_SKEW,
     LATEST,
@@ -36,16 +41,18 @@ from orchestrator_cli.core.executions.selector import (
     parse_filter,
 )
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
-from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
 from orchestrator_cli.core.gateway.error_kinds import error_of_kind
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
-from orchestrator_cli.core.transfer.download.source import ExecutionWindow, FoundExecution
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+    from orchestrator_cli.core.gateway.client.logs.live_logs import ServedLiveLogs
+    from orchestrator_cli.core.gateway.client.logs.live_store import GatewayLiveStore
+    from orchestrator_cli.core.gateway.client.uploads.session import GatewaySession
+    from orchestrator_cli.core.live.reading.heartbeat import OnNotice, Patience
 
 _PAGE = 1000
 _ULID_CHARACTERS = 26
@@ -59,7 +66,6 @@ class GatewaySource:
     def __init__(self, connection: GatewayConnection) -> None:
         self.objects = ObjectReader(connection, connection.index)
         self.console_bucket: str | None = None
-        self.log_server = LogServer(connection)
         self._connection = connection
 
     # --- executions ----------------------------------------------------------------------
@@ -126,6 +132,36 @@ class GatewaySource:
                 return
             fields["cursor"] = cursor
 
+    # --- logs and uploads ------------------------------------------------------------------
+
+    def live_logs(
+        self, execution_id: str, patience: Patience, on_notice: OnNotice
+    ) -> ServedLiveLogs:
+        """Return the logs that are still being written, as the server reads them."""
+        from orchestrator_cli.core.gateway.client.logs.live_logs import ServedLiveLogs
+        from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
+        from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
+
+        return ServedLiveLogs(
+            partial(ServedLog, LogServer(self._connection), self.objects, execution_id),
+            partial(self.read_record, execution_id),
+            self.objects.retry,
+            patience,
+            on_notice,
+        )
+
+    def live_store(self, execution_id: str) -> GatewayLiveStore:
+        """Return where a log is stored while it is written."""
+        from orchestrator_cli.core.gateway.client.logs.live_store import GatewayLiveStore
+
+        return GatewayLiveStore(self._connection, execution_id)
+
+    def open_upload(self, execution_id: str) -> GatewaySession:
+        """Return an upload to an execution."""
+        from orchestrator_cli.core.gateway.client.uploads.session import GatewaySession
+
+        return GatewaySession(self._connection, execution_id)
+
     # --- files ---------------------------------------------------------------------------
 
     def list_files(self, execution_id: str) -> Iterator[ListedFile]:
@@ -150,14 +186,14 @@ class ServerLinks:
     def __init__(self, connection: GatewayConnection) -> None:
         self._connection = connection
 
-    def expiry(self, files: list[ListedFile]) -> UrlExpiry:
-        """Return when the first of the URLs of these files ends."""
-        expiries = [self._connection.signed_url(listed.key).expiry for _, listed in files]
+    def expiry(self, keys: Iterable[str]) -> UrlExpiry:
+        """Return when the first of the URLs of these objects ends."""
+        expiries = [self._connection.signed_url(key).expiry for key in keys]
         return min(expiries, key=lambda expiry: expiry.expires_at)
 
-    def url(self, listed: ObjectSummary) -> str:
-        """Return the URL of one of these files. Raises ArchivedError."""
-        return self._connection.signed_url(listed.key).url
+    def url(self, key: str) -> str:
+        """Return the URL of one of these objects. Raises ArchivedError."""
+        return self._connection.signed_url(key).url
 
 
 def _record_request(execution_id: str) -> ServerRequest:

@@ -10,13 +10,13 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     suppress_unless_fatal,
 )
+from orchestrator_cli.core.executions.filters import FoundExecution
 from orchestrator_cli.core.executions.listings.executions import no_such_execution
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status
 from orchestrator_cli.core.executions.record.repository import read_or_error
 from orchestrator_cli.core.live.state import Liveness, liveness_after, read_state
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.operations.request import Operation
-from orchestrator_cli.core.transfer.download.source import FoundExecution
 
 
 def read_with_liveness(

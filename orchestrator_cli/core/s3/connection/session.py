@@ -9,8 +9,9 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator_cli.core.base.errors import OrchestratorError
-from orchestrator_cli.core.base.retry import RetryPolicy
+from orchestrator_cli.core.base.retry import RetryPolicy, without_retries
 from orchestrator_cli.core.files.small_file import check_small_file
+from orchestrator_cli.core.http.proxy import proxy_variables
 from orchestrator_cli.core.http.transport import RateLimit
 from orchestrator_cli.core.s3.connection.config import resolve_config
 from orchestrator_cli.core.s3.connection.connection import Connection
@@ -44,10 +45,8 @@ STALL_TIMEOUT_SECONDS = 60
 class S3Settings(NamedTuple):
     """A bucket and its options. None means: as the AWS configuration says.
 
-    `environment` has the variables of AWS: keys, region, endpoint, profile, CA.
+    `environment` has the variables of AWS: keys, region, endpoint, profile, CA, proxies.
     `demands` is what the bucket asks of every request.
-    `proxies` has `http_proxy`, `https_proxy`, `all_proxy` and `no_proxy`, as the environment names
-    them in lower or upper case.
     """
 
     bucket: str
@@ -56,7 +55,6 @@ class S3Settings(NamedTuple):
     profile: str | None = None
     concurrency: int = 16
     environment: Mapping[str, str] = MappingProxyType({})
-    proxies: Mapping[str, str] = MappingProxyType({})
     demands: BucketDemands = NO_DEMANDS
 
 
@@ -95,6 +93,10 @@ class S3Session:
             max_in_flight=settings.concurrency,
             rate_limit=rate_limit,
         )
+
+    def reopened(self) -> S3Session:
+        """Return a session that works after this one was told to stop, without retries."""
+        return S3Session(self.settings, without_retries())
 
     # --- where the bucket is --------------------------------------------------------------
 
@@ -184,7 +186,7 @@ class S3Session:
         self._check_ca_bundle()
         return ClientOptions(
             ca_bundle=self.ca_bundle,
-            proxies=self.settings.proxies,
+            proxies=proxy_variables(self.settings.environment),
             connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
             stall_timeout_seconds=STALL_TIMEOUT_SECONDS,
         )

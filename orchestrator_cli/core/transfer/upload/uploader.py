@@ -35,7 +35,7 @@ _READ_IN_THREAD_BYTES = 1024 * 1024
 class UploadSummary:
     """Totals of a run. `failures` holds every result that is not stored; sizes in bytes.
 
-    Of a preview, they are what an upload would have.
+    In a preview, they are those that an upload would have.
     """
 
     is_preview: bool = False

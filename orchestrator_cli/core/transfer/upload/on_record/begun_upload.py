@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Iterable, Iterator
 from datetime import datetime
@@ -13,13 +12,9 @@ from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS, Uploa
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
 
 
-def selection_text(include: Iterable[str], exclude: Iterable[str], *, include_hidden: bool) -> str:
-    """Return a short text that is the same for the same selection, and "" for the usual one."""
-    wanted, unwanted = sorted(include), sorted(exclude)
-    if not (wanted or unwanted or include_hidden):
-        return ""
-    text = repr((wanted, unwanted, include_hidden))
-    return hashlib.sha256(os.fsencode(text)).hexdigest()[:16]
+def begin_upload(now: datetime, selection: str = "") -> BegunUpload:
+    """Return an upload that begins now, with an id of its own."""
+    return BegunUpload(os.urandom(8).hex(), now, selection)
 
 
 class BegunUpload:

@@ -24,7 +24,6 @@ from orchestrator_cli.core.transfer.upload.look_ahead import LookAhead
 from orchestrator_cli.core.transfer.upload.on_record.begun_upload import BegunUpload
 from orchestrator_cli.core.transfer.upload.on_record.session import UploadSession
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
-from orchestrator_cli.core.transfer.upload.target import UploadTarget
 from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadHooks, UploadSummary
 
 if TYPE_CHECKING:
@@ -45,31 +44,23 @@ class UploadRecorder:
     def __init__(
         self,
         session: UploadSession,
-        open_session: Callable[[], UploadSession],
         roots: tuple[str, ...],
         begun: BegunUpload,
     ) -> None:
-        """`open_session` makes another session, for when this one was told to stop."""
-        self._session = session
-        self._open_session = open_session
+        self.session = session
         self._names = [printable(Path(root)) for root in roots]
         self._begun = begun
         self._lock = threading.Lock()
         self._has_begun = False
         self._is_marked = False
-        self.known_failures: set[str] = set()
         self._failed: dict[str, str] = {}
         self._resolved: set[str] = set()
-
-    def read_failures(self, now: datetime | None) -> None:
-        """Read which paths could not be stored before, as `UploadSession.known_failures` does."""
-        self.known_failures = self._session.known_failures(now)
 
     def begin(self, plan: Iterable[PlanItem]) -> Iterator[PlanItem]:
         """Look at which files are about to be stored, and return the plan."""
         self._has_begun = True
         items = self._begun.begin(plan)
-        self._begun.watch(self._session.unfinished)
+        self._begun.watch(self.session.unfinished)
         return items
 
     def before_storing(self) -> None:
@@ -83,13 +74,13 @@ class UploadRecorder:
                 return
             self._is_marked = True
             with suppress_unless_fatal(OrchestratorError):
-                self._session.begin(self._begun.mark)
+                self.session.begin(self._begun.mark)
 
     def add(self, result: UploadResult) -> None:
         """Add the result of one file."""
         if result.path is not None:
             self._begun.add(result.path, is_stored=result.stored)
-        if result.stored and result.path in self.known_failures:
+        if result.stored and result.path in self.session.known_failures:
             self._resolved.add(str(result.path))
         # What was never a file was not lost.
         never = result.path is None and was_never_a_file(result.error)
@@ -100,9 +91,9 @@ class UploadRecorder:
         """Write the record after all files were tried. Raises what keeps it from being written."""
         if all_stored:
             # What could not be looked at, and is gone or renamed, is no failure any more.
-            self._resolved |= {path for path in self.known_failures if self._is_below(path)}
+            self._resolved |= {path for path in self.session.known_failures if self._is_below(path)}
         ended = self._ended(all_stored=all_stored)
-        self._session.record(self._failed, self._resolved - self._failed.keys(), ended)
+        self.session.record(self._failed, self._resolved - self._failed.keys(), ended)
 
     @contextlib.contextmanager
     def early_end_recorded(self) -> Iterator[None]:
@@ -127,7 +118,7 @@ class UploadRecorder:
         ended = set() if self._begun.mark.more else self._ended(all_stored=False)
 
         def record() -> None:
-            self._open_session().record(failed, self._resolved - failed.keys(), ended)
+            self.session.reopened().record(failed, self._resolved - failed.keys(), ended)
 
         with contextlib.suppress(OrchestratorError, TimeoutError):
             run_cancellable(record, seconds)
@@ -142,38 +133,37 @@ class UploadRecorder:
 
 def upload_on_record(
     engine: TransferEngine,
-    target: UploadTarget,
     recorder: UploadRecorder,
     plan: Iterable[PlanItem],
     on_result: Callable[[UploadResult], object],
-    now: datetime | None,
+    wait_if_new_at: datetime | None,
 ) -> UploadSummary:
     """Upload everything; a failing file is a result, not an exception.
 
-    With `now`, an execution whose id is only seconds old is waited for. While its record is read,
-    the first files are looked up. Raises errors that concern all files.
+    An execution whose id is only seconds old at `wait_if_new_at` is waited for. While its record is
+    read, the first files are looked up. Raises errors that concern all files.
     """
 
     def take(result: UploadResult) -> None:
         recorder.add(result)
         on_result(result)
 
+    session = recorder.session
     with recorder.early_end_recorded(), engine:
-        ahead = LookAhead(engine, target)
-        _, items = ahead.while_reading(lambda: recorder.read_failures(now), plan)
+        ahead = LookAhead(engine, session.target)
+        _, items = ahead.while_reading(lambda: session.read_state(wait_if_new_at), plan)
         hooks = UploadHooks(take, before_storing=recorder.before_storing)
-        summary = Uploader(engine, target, hooks, ahead=ahead).run(recorder.begin(items))
+        summary = Uploader(engine, session.target, hooks, ahead=ahead).run(recorder.begin(items))
     recorder.record(all_stored=not summary.failures)
     return summary
 
 
 def upload_stream_on_record(
     engine: TransferEngine,
-    target: UploadTarget,
     recorder: UploadRecorder,
     item: PlannedFile,
     stream: AbstractContextManager[BinaryStream],
-    now: datetime | None,
+    wait_if_new_at: datetime | None,
 ) -> UploadResult:
     """Upload a stream, as `upload_on_record` does files; a failure is in the result.
 
@@ -181,11 +171,11 @@ def upload_stream_on_record(
     """
     from orchestrator_cli.core.transfer.upload.stream import upload_stream
 
-    recorder.read_failures(now)
+    recorder.session.read_state(wait_if_new_at)
     with recorder.early_end_recorded(), engine, stream as opened:
         recorder.begin([item])
         recorder.before_storing()
-        result = upload_stream(engine, target, item, opened)
+        result = upload_stream(engine, recorder.session.target, item, opened)
     recorder.add(result)
     recorder.record(all_stored=result.stored)
     return result

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Protocol
@@ -38,16 +38,21 @@ class UploadSession(Protocol):
         """Where files go."""
         ...
 
-    def known_failures(self, now: datetime | None) -> set[str]:
-        """Return the paths that could not be stored before. Raises NotFoundError.
+    def read_state(self, wait_if_new_at: datetime | None) -> None:
+        """Read which files failed before, and which uploads are unfinished. Raises NotFoundError.
 
-        With `now`, an execution whose id is only seconds old is waited for.
+        An execution whose id is only seconds old at `wait_if_new_at` is waited for.
         """
         ...
 
     @property
+    def known_failures(self) -> Collection[str]:
+        """The paths that could not be stored before, as `read_state` found them."""
+        ...
+
+    @property
     def unfinished(self) -> Sequence[UploadMark]:
-        """The unfinished uploads to the execution, as `known_failures` has seen them."""
+        """The unfinished uploads to the execution, as `read_state` found them."""
         ...
 
     def begin(self, mark: UploadMark) -> None:
@@ -56,6 +61,13 @@ class UploadSession(Protocol):
 
     def record(self, failed: dict[str, str], resolved: set[str], ended: set[str]) -> None:
         """Note in the metadata what the upload changed, and which uploads have ended."""
+        ...
+
+    def reopened(self) -> UploadSession:
+        """Return a session that works after this one was told to stop.
+
+        It sends no request twice: nobody waits for a second try then.
+        """
         ...
 
 
@@ -66,32 +78,34 @@ class DirectSession:
         self.execution_id = execution_id
         self.connection: Connection = store.connection
         self.target: UploadTarget = DirectTarget(store)
+        self.known_failures: Collection[str] = ()
         self.unfinished: Sequence[UploadMark] = ()
-        self.store = store
+        self._store = store
         self._running: RunningRecord | None = None
 
-    def known_failures(self, now: datetime | None) -> set[str]:
-        """Return the paths that could not be stored before."""
-        self._running = find_running(self.store, self.execution_id)
+    def read_state(self, wait_if_new_at: datetime | None) -> None:
+        """Read which files failed before, and which uploads are unfinished."""
+        self._running = find_running(self._store, self.execution_id)
         if self._running is not None:
             self.unfinished = self._running.uploads
-            return set()
+            return
         from orchestrator_cli.core.executions.record.repository import read_execution
 
-        read = partial(read_execution, self.store, self.execution_id)
-        execution = retry_if_new(read, self.execution_id, now, self.store.retry.wait)
-        self.unfinished = [one.mark for one in execution.metadata.unfinished_uploads]
-        return {item.path for item in execution.metadata.failures}
+        read = partial(read_execution, self._store, self.execution_id)
+        wait = self._store.retry.wait
+        metadata = retry_if_new(read, self.execution_id, wait_if_new_at, wait).metadata
+        self.unfinished = [one.mark for one in metadata.unfinished_uploads]
+        self.known_failures = {item.path for item in metadata.failures}
 
     def begin(self, mark: UploadMark) -> None:
         """Note in the metadata that an upload begins."""
         self._running = change_uploads(
-            self.store, self.execution_id, partial(with_mark, mark=mark), self._running
+            self._store, self.execution_id, partial(with_mark, mark=mark), self._running
         )
         if self._running is None:
             from orchestrator_cli.core.executions.record.repository import record_upload_begun
 
-            record_upload_begun(self.store, self.execution_id, mark)
+            record_upload_begun(self._store, self.execution_id, mark)
 
     def record(self, failed: dict[str, str], resolved: set[str], ended: set[str]) -> None:
         """Note in the metadata what the upload changed, and which uploads have ended."""
@@ -99,7 +113,11 @@ class DirectSession:
             return
         from orchestrator_cli.core.executions.record.repository import record_upload_result
 
-        record_upload_result(self.store, self.execution_id, failed, resolved, ended=ended)
+        record_upload_result(self._store, self.execution_id, failed, resolved, ended=ended)
+
+    def reopened(self) -> DirectSession:
+        """Return a session that works after this one was told to stop, without retries."""
+        return DirectSession(ArtifactStore(self._store.session.reopened()), self.execution_id)
 
     def _is_running_without(self, ended: set[str]) -> bool:
         """Remove the marks of ended uploads from the record of an execution that still runs.
@@ -111,4 +129,4 @@ class DirectSession:
         if known is not None and without(known.marks) == known.marks:
             # Nothing is to be written, so only reading tells.
             known = None
-        return change_uploads(self.store, self.execution_id, without, known) is not None
+        return change_uploads(self._store, self.execution_id, without, known) is not None

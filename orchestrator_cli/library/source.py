@@ -1,14 +1,14 @@
-"""Read executions from the bucket itself, or through a server that has the credentials."""
+"""Reach executions in the bucket itself, or through a server that has the credentials."""
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
-from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.executions.ids import is_execution_id
 from orchestrator_cli.core.executions.listings.executions import (
     ListedFile,
@@ -25,43 +25,29 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.executions.filters import ExecutionFilter
+    from orchestrator_cli.core.executions.filters import ExecutionWindow, FoundExecution
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+    from orchestrator_cli.core.live.reading.heartbeat import OnNotice, Patience
+    from orchestrator_cli.core.live.reading.live_logs import LiveLogs
+    from orchestrator_cli.core.live.store import LiveStore
     from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
-
-# An execution's id, its record or why it cannot be read, and, of one that is running, whether its
-# writer is `alive`, `silent` or `lost`; None where nothing tells.
-FoundExecution = tuple[str, "ExecutionMetadata | OrchestratorError", str | None]
-# Reads executions in the order given, and looks up the liveness where the function returns True.
-ReadExecutions = Callable[
-    [ArtifactStore, Iterable[str], Callable[["ExecutionMetadata"], bool]], Iterator[FoundExecution]
-]
-
-
-class ExecutionWindow(NamedTuple):
-    """Which executions are wanted; `limit` is of the newest, and `now` the present."""
-
-    since: datetime
-    until: datetime | None
-    limit: int | None
-    wanted: ExecutionFilter
-    now: datetime
+    from orchestrator_cli.core.transfer.upload.on_record.session import UploadSession
 
 
 class Links(Protocol):
-    """Makes URLs of files that work without credentials until they expire."""
+    """Makes URLs of objects that work without credentials until they expire."""
 
-    def expiry(self, files: list[ListedFile]) -> UrlExpiry:
-        """Return when the URLs of these files end."""
+    def expiry(self, keys: Iterable[str]) -> UrlExpiry:
+        """Return when the first of the URLs of these objects ends."""
         ...
 
-    def url(self, listed: ObjectSummary) -> str:
-        """Return the URL of one of these files."""
+    def url(self, key: str) -> str:
+        """Return the URL of one of these objects."""
         ...
 
 
 class ExecutionSource(Protocol):
-    """The reads that commands need. Safe to share between threads."""
+    """What commands ask of the executions of a bucket. Safe to share between threads."""
 
     @property
     def objects(self) -> ObjectReader:
@@ -113,28 +99,24 @@ class ExecutionSource(Protocol):
         """Return what makes URLs. Raises UsageError for what cannot be signed."""
         ...
 
+    def live_logs(self, execution_id: str, patience: Patience, on_notice: OnNotice) -> LiveLogs:
+        """Return the logs that are still being written."""
+        ...
 
-def read_without_liveness(
-    store: ArtifactStore, ids: Iterable[str], _: Callable[[ExecutionMetadata], bool]
-) -> Iterator[FoundExecution]:
-    """Yield executions in the order given, without looking up their liveness."""
-    from orchestrator_cli.core.executions.record.repository import read_executions
+    def live_store(self, execution_id: str) -> LiveStore:
+        """Return where a log is stored while it is written."""
+        ...
 
-    for execution_id, item in read_executions(store, ids):
-        yield execution_id, item, None
+    def open_upload(self, execution_id: str) -> UploadSession:
+        """Return an upload to an execution."""
+        ...
 
 
 class BucketSource:
     """The bucket of a store; see `ExecutionSource`."""
 
-    def __init__(
-        self,
-        store: ArtifactStore,
-        now: datetime,
-        read: ReadExecutions = read_without_liveness,
-    ) -> None:
+    def __init__(self, store: ArtifactStore, now: datetime) -> None:
         self.objects: ObjectReader = store
-        self._read = read
         self._store = store
         self._now = now
         self._archive = ArchiveInspector(store, now)
@@ -143,6 +125,8 @@ class BucketSource:
     def console_bucket(self) -> str | None:
         """The bucket, where it is one of AWS."""
         return self._store.bucket if self._store.session.is_aws else None
+
+    # --- executions ----------------------------------------------------------------------
 
     def resolve(self, text: str, now: datetime) -> str:
         """Return the execution id that a selector stands for."""
@@ -161,21 +145,23 @@ class BucketSource:
 
     def read(self, execution_id: str) -> tuple[ExecutionMetadata, str | None]:
         """Return the validated metadata and the liveness."""
-        for _, item, liveness in self._read(self._store, [execution_id], lambda metadata: True):
-            if not isinstance(item, OrchestratorError):
-                return item, liveness
+        from orchestrator_cli.core.live.reading.liveness import read_with_liveness
+
+        ((_, item, liveness),) = read_with_liveness(self._store, [execution_id])
+        if isinstance(item, OrchestratorError):
             raise item
-        raise NotFoundError(f"no execution {execution_id} in {self.objects.location}")
+        return item, liveness
 
     def select(
         self, window: ExecutionWindow, *, looks_up_liveness: bool
     ) -> Iterator[FoundExecution]:
         """Yield the executions that are wanted, the newest first."""
+        from orchestrator_cli.core.live.reading.liveness import read_with_liveness
 
         def wants_liveness(metadata: ExecutionMetadata) -> bool:
             return looks_up_liveness and window.wanted.matches(metadata)
 
-        for found in self._read(self._store, self._ids(window), wants_liveness):
+        for found in read_with_liveness(self._store, self._ids(window), wants_liveness):
             if isinstance(found[1], OrchestratorError) or window.wanted.matches(found[1]):
                 yield found
 
@@ -189,6 +175,8 @@ class BucketSource:
         ids = iter(NewestIds(*span))
         # Nothing is read ahead that will not be shown; one that cannot be read counts too.
         return itertools.islice(ids, window.limit) if window.wanted.takes_everything else ids
+
+    # --- files ---------------------------------------------------------------------------
 
     def list_files(self, execution_id: str) -> Iterator[ListedFile]:
         """Yield (path, object) with the state of restores."""
@@ -211,9 +199,29 @@ class BucketSource:
         expiry = effective_expiry(expires_in_seconds, lifetime, self._now)
         return _SignedLinks(self._store, expiry, inline)
 
+    # --- logs and uploads ------------------------------------------------------------------
+
+    def live_logs(self, execution_id: str, patience: Patience, on_notice: OnNotice) -> LiveLogs:
+        """Return the logs that are still being written, as they are in `live/`."""
+        from orchestrator_cli.core.live.reading.live_logs import BucketLiveLogs
+
+        return BucketLiveLogs(self._store, execution_id, self._now, patience, on_notice)
+
+    def live_store(self, execution_id: str) -> LiveStore:
+        """Return where a log is stored while it is written."""
+        from orchestrator_cli.core.live.store import S3LiveStore
+
+        return S3LiveStore(self._store, execution_id)
+
+    def open_upload(self, execution_id: str) -> UploadSession:
+        """Return an upload to an execution."""
+        from orchestrator_cli.core.transfer.upload.on_record.session import DirectSession
+
+        return DirectSession(self._store, execution_id)
+
 
 class _SignedLinks:
-    """Signs URLs of files."""
+    """Signs URLs of objects."""
 
     def __init__(self, store: ArtifactStore, expiry: UrlExpiry, inline: bool) -> None:
         from orchestrator_cli.core.executions.urls import sign_file_url
@@ -225,10 +233,10 @@ class _SignedLinks:
         self._expiry = expiry
         self._inline = inline
 
-    def expiry(self, files: list[ListedFile]) -> UrlExpiry:
+    def expiry(self, keys: Iterable[str]) -> UrlExpiry:
         """Return when the URLs end."""
         return self._expiry
 
-    def url(self, listed: ObjectSummary) -> str:
-        """Return the URL of a file."""
-        return self._sign(self._signer, self._key, listed.key, self._expiry, inline=self._inline)
+    def url(self, key: str) -> str:
+        """Return the URL of an object."""
+        return self._sign(self._signer, self._key, key, self._expiry, inline=self._inline)

@@ -1,0 +1,95 @@
+"""The logs of one execution, those that are stored and those that are still being written."""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+from orchestrator_cli.cli.app import App
+from orchestrator_cli.core.base.errors import NotFoundError
+from orchestrator_cli.core.executions.logs.finding import (
+    StoredLogs,
+    find_log,
+    first_log,
+    list_logs,
+    no_such_log,
+)
+from orchestrator_cli.core.executions.record.waiting import retry_if_new
+
+if TYPE_CHECKING:
+    from orchestrator_cli.cli.commands.logs.live import AnnouncedLogs
+    from orchestrator_cli.core.live.reading.heartbeat import Patience
+    from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+    from orchestrator_cli.library.source import ExecutionSource
+
+
+class ExecutionLogs:
+    """The logs of one execution, which are followed with `patience`."""
+
+    def __init__(
+        self, app: App, source: ExecutionSource, execution_id: str, patience: Patience | None
+    ) -> None:
+        self._app = app
+        self.source = source
+        self.execution_id = execution_id
+        self.patience = patience
+
+    @property
+    def store(self) -> ObjectReader:
+        """The objects that the logs are read from."""
+        return self.source.objects
+
+    @cached_property
+    def live(self) -> AnnouncedLogs:
+        """The logs that are still being written."""
+        from orchestrator_cli.cli.commands.logs.live import AnnouncedLogs
+        from orchestrator_cli.core.live.reading.heartbeat import Patience
+
+        patience = self.patience or Patience()
+        return AnnouncedLogs(self._app, self.source, self.execution_id, patience)
+
+    def size_of(self, name: str) -> int:
+        """Return how long a log is, about."""
+        try:
+            return find_log(self.store, self.execution_id, name).size_bytes
+        except NotFoundError:
+            return self.live.logs.names().get(name.removesuffix(".log"), 0)
+
+    def choose(self, *, all_logs: bool) -> tuple[str, ...]:
+        """Return the names of the logs to show where none was named, and tell the user.
+
+        Raises NotFoundError where there is none.
+        """
+        stored = self._list_stored()
+        # Whoever finished an execution may not have had what its writer left in S3.
+        sizes = stored.sizes(self.live.logs.names() if stored.is_running or not stored.logs else {})
+        if not sizes and stored.is_running and self.patience is not None:
+            sizes = stored.sizes(self.live.logs.wait_for_names())
+        first = first_log(sizes)
+        if stored.is_running and self.patience is None:
+            self.live.note_running()
+        if first is None:
+            raise no_such_log(self.store, self.execution_id, None)
+        if all_logs:
+            return tuple(sizes)
+        if sys.stderr.isatty():
+            self._app.messages.note(_choice(sizes, first, stored.has_failed))
+        return (first,)
+
+    def _list_stored(self) -> StoredLogs:
+        read = partial(list_logs, self.store, self.execution_id, self.source.read_record)
+        if self.patience is None:
+            return read()
+        # One that is followed may be in the making.
+        return retry_if_new(read, self.execution_id, self._app.now(), self.store.retry.wait)
+
+
+def _choice(sizes: dict[str, int], first: str, has_failed: bool) -> str:
+    from orchestrator_cli.cli.output import human_size
+
+    why = ", as the execution failed" if has_failed and first == "stderr" else ""
+    others = [
+        f"{name} ({human_size(size_bytes)})" for name, size_bytes in sizes.items() if name != first
+    ]
+    return f"this is {first}{why}" + (f"; there is also {', '.join(others)}" if others else "")

@@ -150,7 +150,7 @@ def test_the_examples_with_curl_find_executions_and_logs(
 ) -> None:
     page = page_of(server)
     find = "set -e\n" + example_under(page, "Find executions")
-    found = re.findall(r'"execution_id": "(\w+)"', run(["bash", "-c", find], tokens.read))
+    found = re.findall(r'"execution_id":"(\w+)"', run(["bash", "-c", find], tokens.read))
     # Three commands: yesterday, two days, and yesterday again, because CURSOR is not set.
     assert found[:3] == found[-3:] == failed
     assert set(found[3:-3]) >= set(failed)
@@ -159,5 +159,5 @@ def test_the_examples_with_curl_find_executions_and_logs(
     url, rest = told.split(b"\n", 1)
     assert server.http.request("GET", url.decode()).data == LOG
     assert rest.startswith(LOG + LOG)
-    assert rest.count(b'"path": "logs/stdout.log"') == 1
-    assert rest.count(b'"artifacts": []') == 1
+    assert rest.count(b'"path":"logs/stdout.log"') == 1
+    assert rest.count(b'"artifacts":[]') == 1

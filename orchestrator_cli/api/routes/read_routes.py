@@ -15,6 +15,7 @@ from orchestrator_cli.api.logs.growing_content import GrowingContent
 from orchestrator_cli.api.logs.growing_log import GrowingLog
 from orchestrator_cli.api.reads.execution_query import ExecutionQuery
 from orchestrator_cli.api.reads.read_service import MAX_TAIL_BYTES, ReadService
+from orchestrator_cli.api.routes.plain_route import PlainRoute
 from orchestrator_cli.api.schemas import (
     ERRORS,
     REDIRECT,
@@ -62,13 +63,11 @@ async def list_executions(request: Request, query: Annotated[ExecutionQuery, Que
     return await _respond(request, lambda reads: reads.executions(query.selection(reads.now())))
 
 
-@router.get(_EXECUTION, tags=["executions"], response_model=ExecutionWithLiveness, responses=ERRORS)
 async def get_execution(request: Request, execution_id: Id) -> Response:
     """Return the validated metadata of an execution, its manifest included."""
     return await _respond(request, lambda reads: reads.execution(execution_id))
 
 
-@router.get(f"{_EXECUTION}/artifacts", tags=["files"], response_model=FilePage, responses=ERRORS)
 async def list_artifacts(
     request: Request,
     execution_id: Id,
@@ -83,6 +82,24 @@ async def list_artifacts(
     return await _respond(
         request, lambda reads: reads.files(execution_id, prefix, glob, limit, cursor)
     )
+
+
+router.add_api_route(
+    _EXECUTION,
+    get_execution,
+    tags=["executions"],
+    response_model=ExecutionWithLiveness,
+    responses=ERRORS,
+    route_class_override=PlainRoute,
+)
+router.add_api_route(
+    f"{_EXECUTION}/artifacts",
+    list_artifacts,
+    tags=["files"],
+    response_model=FilePage,
+    responses=ERRORS,
+    route_class_override=PlainRoute,
+)
 
 
 @router.get(

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 READ_SIZE = 1024 * 1024
 
-_S3_SHA256 = re.compile(r"([A-Za-z0-9+/]{43}=)(?:-([1-9][0-9]{0,4}))?")
+_S3_SHA256 = r"([A-Za-z0-9+/]{43}=)(?:-([1-9][0-9]{0,4}))?"
 _MD5_ETAG = re.compile(r"([0-9a-fA-F]{32})(?:-([1-9][0-9]{0,4}))?")
 
 
@@ -48,7 +48,7 @@ def parse_s3_checksum(text: str | None) -> Checksum | None:
 
     Returns None for no value and for one that is not a SHA-256, as some servers give.
     """
-    match = _S3_SHA256.fullmatch(text or "")
+    match = re.fullmatch(_S3_SHA256, text) if text else None
     if match is None:
         return None
     return Checksum("sha256", base64.b64decode(match[1]).hex(), _count(match[2]))

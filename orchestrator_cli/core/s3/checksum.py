@@ -23,8 +23,8 @@ _MD5_ETAG = re.compile(r"([0-9a-fA-F]{32})(?:-([1-9][0-9]{0,4}))?")
 class RandomAccessReader(Protocol):
     """Something that reads bytes at an offset; short reads only at the end."""
 
-    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Return up to `size_bytes` bytes from `offset_bytes`."""
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes | memoryview:
+        """Return up to `size_bytes` bytes from `offset_bytes`, good until the next call."""
         ...
 
 
@@ -91,7 +91,9 @@ def hash_range(
     return digest.digest()
 
 
-def read_range(source: RandomAccessReader, offset_bytes: int, size_bytes: int) -> Iterator[bytes]:
+def read_range(
+    source: RandomAccessReader, offset_bytes: int, size_bytes: int
+) -> Iterator[bytes | memoryview]:
     """Yield a range in bounded steps. Raises EOFError where the source ends early."""
     end = offset_bytes + size_bytes
     while offset_bytes < end:

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 _PIPE_BYTES = 1024 * 1024
+# Of a larger write, Linux makes pages as large for ext4, and these may take eight times as long.
+_WRITE_BYTES = 256 * 1024
 
 
 def wait_readable(descriptor: int) -> None:
@@ -76,7 +78,7 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
     rest = memoryview(data)
     while rest:
         try:
-            rest = rest[os.write(descriptor, rest) :]
+            rest = rest[os.write(descriptor, rest[:_WRITE_BYTES]) :]
         except BlockingIOError:
             wait_writable(descriptor)
 

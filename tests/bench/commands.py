@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from tests.bench.fixtures import DOWN_ID, LOG_ID, NEEDLE, NEW_ID
+from tests.bench.fixtures import DOWN_ID, LARGE_ID, LOG_ID, NEEDLE, NEW_ID, PATTERN
 from tests.bench.peers import (
     BOTO3_CRT,
     BUCKET,
@@ -16,6 +16,8 @@ from tests.bench.peers import (
     boto_baseline,
     curl_baseline,
 )
+
+CURL_AND_GREP = "curl | grep"
 
 
 class Commands:
@@ -90,6 +92,27 @@ class Commands:
                 "aws": ("s3", "cp", "--recursive", "--only-show-errors", down, str(target)),
             }
         )
+
+    def download_large(self, target: Path) -> dict[str, list[str]]:
+        """Download the large file."""
+        stored = f"s3://{BUCKET}/executions/{LARGE_ID}/artifacts/custom/large.bin"
+        return self._those(
+            {
+                OURS: ("download", LARGE_ID, "-o", str(target)),
+                "s5cmd": ("cp", stored, f"{target}/"),
+            }
+        )
+
+    def count_matches(self, endpoint_url: str, ca_file: Path | None) -> dict[str, list[str]]:
+        """Count the lines of a log that match; others pipe it into grep."""
+        url = f"{endpoint_url}/{BUCKET}/executions/{LOG_ID}/logs/bench.log"
+        trust = ["--cacert", str(ca_file)] if ca_file else []
+        fetching = shlex.join(["curl", "-sSf", *trust, url])
+        counting = shlex.join(["grep", "-cE", PATTERN])
+        return {
+            **self._those({OURS: ("logs", LOG_ID, "bench", "--grep", PATTERN, "--count")}),
+            CURL_AND_GREP: ["sh", "-c", f"{fetching} | LC_ALL=C {counting}"],
+        }
 
     def search(self, copies: Path) -> dict[str, list[str]]:
         """Search the logs of all executions; whoever cannot has grep search copies of them."""

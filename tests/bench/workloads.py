@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench.commands import Commands
+from tests.bench.commands import CURL_AND_GREP, Commands
 from tests.bench.fixtures import AGAIN_ID, LOG_ID, NEW_ID, SEARCHED_BYTES, Fixtures
 from tests.bench.measuring import CommandFailed
 from tests.bench.peers import OURS, Tools, rclone_options
@@ -124,12 +124,27 @@ def build_workloads(
             ),
         ),
         Workload(
+            "log-grep",
+            f"count the lines of a log of {sizes.text_bytes >> 20} MiB that match a pattern",
+            make.count_matches(endpoint_url, ca_file),
+            (Target("wall_seconds", CURL_AND_GREP, 1.2), Target("peak_mib", None, 128)),
+        ),
+        Workload(
             "download",
             f"download {small}",
             make.download(down),
             (Target("wall_seconds", "s5cmd", 0.25),),
             before_each=lambda: _clear(down, sizes.small_files * sizes.small_bytes),
             after_each=lambda: _check_files(down, sizes.small_files),
+        ),
+        Workload(
+            "download-large",
+            f"download one file of {gib:g} GiB",
+            make.download_large(down),
+            (Target("wall_seconds", "s5cmd", 0.7), Target("peak_mib", None, 128)),
+            warm_up=False,
+            before_each=lambda: _clear(down, sizes.large_bytes),
+            after_each=lambda: _check_files(down, 1),
         ),
         Workload(
             "grep",

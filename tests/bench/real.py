@@ -52,7 +52,7 @@ def run_real_server(files: Fixtures) -> Iterator[tuple[dict[str, str], Callable[
         _fill(client, files)
         # In parts, with their schedule.
         subprocess.run(
-            [sys.executable, "-m", "orchestrator_cli", "upload", LARGE_ID, str(files.large)],
+            [sys.executable, "-m", "orchestrator_cli", "-q", "upload", LARGE_ID, str(files.large)],
             env={**os.environ, **sandbox.environment()},
             check=True,
         )

@@ -1,6 +1,22 @@
-"""Makes ``python -m orchestrator_cli`` the same as ``orchestrator``."""
+"""The program, as `orchestrator` and as `python -m orchestrator_cli`."""
 
-from orchestrator_cli.cli.main import run_process
+from __future__ import annotations
+
+import gc
+from typing import NoReturn
+
+# Python's default of 700 is reached every few files, and what they leave has hardly a cycle.
+_NEW_OBJECTS_BEFORE_COLLECTION = 50_000
+
+
+def run_process() -> NoReturn:
+    """Run the command line and end the process."""
+    # First, as what is imported has no cycle either.
+    gc.set_threshold(_NEW_OBJECTS_BEFORE_COLLECTION)
+    from orchestrator_cli.cli import main
+
+    main.run_process()
+
 
 if __name__ == "__main__":
     run_process()

@@ -28,7 +28,7 @@ for line in sys.argv[1:]:
     assert text.strip(), line
     heavy = {"boto3", "botocore", "pydantic", "rich", "moto", "flask", "urllib3"}
     if line == "--help":  # commands declare paths, and click looks for an option that is near -h
-        heavy |= {"dataclasses", "pathlib", "shutil", "selectors", "difflib", "json"}
+        heavy |= {"copy", "dataclasses", "pathlib", "shutil", "selectors", "difflib", "json"}
     found = sorted(heavy & set(sys.modules))
     assert not found, f"{line} imports {found}"
     print(text, end="")

@@ -17,7 +17,6 @@ from orchestrator_cli.cli.configuration.environment import EXECUTION_ID_VARIABLE
 from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.cli.connections import AHEAD, Connections
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
-from orchestrator_cli.core.base.text import without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -127,7 +126,7 @@ class App:
 
         context = click.get_current_context(silent=True)
         if self._waiting is None and context is not None:
-            self._waiting = WaitingNotice(retry, without_secrets(endpoint), self.messages.note)
+            self._waiting = WaitingNotice(retry, endpoint, self.messages.note)
             self._waiting.start()
             context.call_on_close(self._waiting.end)
 

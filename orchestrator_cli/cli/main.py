@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import sys
 from typing import NoReturn
 
@@ -31,9 +30,6 @@ from orchestrator_cli.core.base.errors import CannotWriteError, InterruptedByUse
 
 __all__ = ["COMMANDS", "cli", "main", "run_process"]
 
-# Python's default of 700 is reached every few files, and what they leave has hardly a cycle.
-_NEW_OBJECTS_BEFORE_COLLECTION = 50_000
-
 
 def run_process() -> NoReturn:
     """Run the command line and end the process at once.
@@ -41,7 +37,6 @@ def run_process() -> NoReturn:
     To take the interpreter apart would take as long as a request; everything is written by then.
     """
     ensure_utf8_mode()
-    gc.set_threshold(_NEW_OBJECTS_BEFORE_COLLECTION)
     try:
         main()
     except SystemExit as end:

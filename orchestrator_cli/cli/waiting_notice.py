@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.retry import RetryPolicy
+from orchestrator_cli.core.base.text import without_secrets
 
 # With what starting takes, it is said within two seconds.
 WAIT_SECONDS = 1.0
@@ -39,6 +40,7 @@ class WaitingNotice:
             if self._policy.progress.is_answered:
                 return
             if self._policy.progress.is_silent(self._policy.clock(), WAIT_SECONDS):
-                why = self._error.message if self._error else f"no answer from {self._endpoint}"
+                endpoint = without_secrets(self._endpoint)
+                why = self._error.message if self._error else f"no answer from {endpoint}"
                 self._say(f"{why}; still trying")
                 return

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.certificates import make_certificates
+from tests.bench.commands import Commands
 from tests.bench.comparing import compare
 from tests.bench.counting import CountingServer
 from tests.bench.crowd import run_crowd
@@ -22,7 +23,7 @@ from tests.bench.report import as_record, judge
 from tests.bench.resuming import run_resume_bench
 from tests.bench.scale import Scale
 from tests.bench.servers import Server, far_server, real_server, sink_server
-from tests.bench.workloads import Commands, Workload, build_workloads
+from tests.bench.workloads import Workload, build_workloads
 
 Record = dict[str, Any]
 

@@ -23,11 +23,14 @@ NEW_ID = f"01J{'0' * 22}1"
 AGAIN_ID = f"01J{'0' * 20}A6A"
 DOWN_ID = f"01J{'0' * 20}D0N"
 LOG_ID = f"01J{'0' * 20}10G"
-IDS = {"new": NEW_ID, "again": AGAIN_ID, "down": DOWN_ID, "log": LOG_ID}
+LARGE_ID = f"01J{'0' * 20}B1G"
+IDS = {"new": NEW_ID, "again": AGAIN_ID, "down": DOWN_ID, "log": LOG_ID, "large": LARGE_ID}
 _LOG_BYTES = 4096
 SEARCHED_BYTES = 64 * 1024
 # In each of the logs that are searched, once.
 NEEDLE = "ERROR: the watchdog bit"
+# It is found once in a mebibyte of the log of text.
+PATTERN = "ERROR.*panic|FATAL"
 _BLOCK = 1024 * 1024
 
 
@@ -39,6 +42,7 @@ class Sizes:
     small_bytes: int = 4096
     large_bytes: int = 4 << 30
     log_bytes: int = 1 << 30
+    text_bytes: int = 1 << 30
     several_files: int = 8
     several_bytes: int = 64 << 20
     sparse: bool = False
@@ -106,6 +110,20 @@ def write_noise(path: Path, size_bytes: int) -> str:
     return digest.hexdigest()
 
 
+def write_text(path: Path, size_bytes: int) -> str:
+    """Write the lines of a log; return their SHA-256 in hex."""
+    line = "2026-01-31T08:00:{:02}.{:03}Z INFO step {:05}: the voltage is as it should be\n"
+    lines = [line.format(number % 60, number % 1000, number) for number in range(20_000)]
+    lines[500] = "2026-01-31T08:00:00.000Z ERROR the kernel said: panic\n"
+    block = "".join(lines).encode()[: _BLOCK - 1] + b"\n"
+    digest = hashlib.sha256()
+    with path.open("wb") as file:
+        for _ in range(size_bytes // _BLOCK):
+            file.write(block)
+            digest.update(block)
+    return digest.hexdigest()
+
+
 def fill_sink(home: Path, fixtures: Fixtures) -> Stored:
     """Write what the sink serves, and return what it says of that."""
     bucket = home / "www/bench"
@@ -133,7 +151,12 @@ def fill_sink(home: Path, fixtures: Fixtures) -> Stored:
     digests = {
         "stdout.log": write_noise(logs / "stdout.log", _LOG_BYTES),
         "runner.log": write_noise(logs / "runner.log", fixtures.sizes.log_bytes),
+        "bench.log": write_text(logs / "bench.log", fixtures.sizes.text_bytes),
     }
+    custom = bucket / "executions" / LARGE_ID / "artifacts/custom"
+    (custom / "large.bin").symlink_to(fixtures.large.absolute())
+    prefix = f"executions/{LARGE_ID}/artifacts/custom/"
+    write_listing(home, "large", prefix, ["large.bin"], fixtures.sizes.large_bytes, etag)
     large = {
         "artifacts/custom/large.bin": fixtures.large,
         "logs/stdout.log": fixtures.large,

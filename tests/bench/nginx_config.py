@@ -72,7 +72,7 @@ http {{
   }}
   map "$uri" $schedule {{
     default "";
-    "~/executions/{new_id}/(artifacts|logs)/" "{schedule}";
+    "~/executions/({new_id}|{large_id})/(artifacts|logs)/" "{schedule}";
   }}
   map "$uri" $sha256 {{
     default "";
@@ -186,6 +186,7 @@ def render_config(
         # An upload lists where files go; were that empty, it would send them all again.
         f"executions%2F{ids['again']}%2Fartifacts%2Fcustom%2F": "again",
         f"executions%2F{ids['down']}%2F": "down",
+        f"executions%2F{ids['large']}%2F": "large",
         "again%2F": "peer-again",
         "again/": "peer-again",
         "down%2F": "peer-down",
@@ -195,6 +196,10 @@ def render_config(
     }
     pages = range(1, _MOST_PAGES)
     root = f"/bench/executions/{ids['new']}/"
+    # What is uploaded is there under another id too, to be downloaded.
+    composites = {f"{root}{path}": text for path, text in stored.large.items()}
+    stem = "artifacts/custom/large.bin"
+    composites[f"/bench/executions/{ids['large']}/{stem}"] = stored.large[stem]
     return _CONFIG.format(
         # Its workers would give up root's rights, and the files are in a directory of root's.
         user="user root;" if os.geteuid() == 0 else "",
@@ -208,17 +213,18 @@ def render_config(
         small_sha256=hashlib.sha256(stored.small).hexdigest(),
         small_md5=hashlib.md5(stored.small, usedforsecurity=False).hexdigest(),
         logs=_lines(f"~/{ids['log']}/logs/{name}$ {hex_};" for name, hex_ in stored.logs.items()),
-        composites=_lines(f'"HEAD|{root}{path}" "{text}";' for path, text in stored.large.items()),
+        composites=_lines(f'"HEAD|{key}" "{text}";' for key, text in composites.items()),
         # The other executions' ids are of long ago.
         searched="/executions/(?!01J00)[^/]+/logs/stdout[.]log$",
         searched_sha256=hashlib.sha256(stored.searched).hexdigest(),
         searched_md5=hashlib.md5(stored.searched, usedforsecurity=False).hexdigest(),
         etags=_lines(
-            f'"{root}{path}" \'"{"0" * 32}-{text.rpartition("-")[2]}"\';'
-            for path, text in stored.large.items()
+            f'"{key}" \'"{"0" * 32}-{text.rpartition("-")[2]}"\';'
+            for key, text in composites.items()
         ),
         schedule=stored.schedule,
         new_id=ids["new"],
+        large_id=ids["large"],
         again_id=ids["again"],
         down_id=ids["down"],
         log_id=ids["log"],

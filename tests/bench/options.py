@@ -23,13 +23,15 @@ WORKLOADS = (
     "stdin",
     "log-small",
     "log-large",
+    "log-grep",
     "download",
+    "download-large",
     "grep",
     "help",
     *_COUNTED,
 )
 _USE_SMALL = {"small-upload", "again", "download"}
-_USE_LARGE = {"large-upload", "stdin", "resume"}
+_USE_LARGE = {"large-upload", "stdin", "resume", "download-large"}
 _UNUSED_BYTES = 1 << 20
 
 # The embedded S3 is slow, and keeps everything in memory.
@@ -115,6 +117,7 @@ def sizes_of(options: argparse.Namespace) -> Sizes:
         small_bytes=options.small_bytes,
         large_bytes=large_bytes,
         log_bytes=log_bytes,
+        text_bytes=options.log_mib << 20 if "log-grep" in chosen else _UNUSED_BYTES,
         several_files=count,
         several_bytes=mib << 20 if "several-large" in chosen else _UNUSED_BYTES,
         sparse=options.sparse,

@@ -6,6 +6,9 @@ It is no fast one, so it bounds most figures, and keeps everything in memory: si
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -18,7 +21,16 @@ from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.record.repository import serialise
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.sandbox.sandbox import start_sandbox
-from tests.bench.fixtures import AGAIN_ID, DOWN_ID, IDS, LOG_ID, NEW_ID, Fixtures, small_paths
+from tests.bench.fixtures import (
+    AGAIN_ID,
+    DOWN_ID,
+    IDS,
+    LARGE_ID,
+    LOG_ID,
+    NEW_ID,
+    Fixtures,
+    small_paths,
+)
 from tests.bench.peers import BUCKET
 
 if TYPE_CHECKING:
@@ -38,6 +50,12 @@ def run_real_server(files: Fixtures) -> Iterator[tuple[dict[str, str], Callable[
         )
 
         _fill(client, files)
+        # In parts, with their schedule.
+        subprocess.run(
+            [sys.executable, "-m", "orchestrator_cli", "-q", "upload", LARGE_ID, str(files.large)],
+            env={**os.environ, **sandbox.environment()},
+            check=True,
+        )
 
         def forget() -> None:
             for prefix in ("new/", f"executions/{NEW_ID}/artifacts/", f"executions/{NEW_ID}/logs/"):
@@ -64,6 +82,7 @@ def _fill(client: S3Client, files: Fixtures) -> None:
         put(f"{root}/{path}", files.small)
     put(f"executions/{LOG_ID}/logs/stdout.log", files.small)
     put(f"executions/{LOG_ID}/logs/runner.log", bytes(files.sizes.log_bytes))
+    put(f"executions/{LOG_ID}/logs/bench.log", b"FATAL\n" * (files.sizes.text_bytes // 6))
 
 
 def _remove(client: S3Client, prefix: str) -> None:

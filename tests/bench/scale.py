@@ -7,13 +7,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from tests.bench.commands import Commands
 from tests.bench.comparing import compare
 from tests.bench.fixtures import NEW_ID, Fixtures, write_sparse, write_tree
 from tests.bench.measuring import Figures
 from tests.bench.peers import OURS
 from tests.bench.report import Verdict, as_record
 from tests.bench.servers import Server
-from tests.bench.workloads import Commands, Workload
+from tests.bench.workloads import Workload
 
 _COUNTS = (1_000, 10_000, 100_000)
 _QUICK_COUNTS = (50, 500)

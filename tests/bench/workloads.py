@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import shutil
 import sys
 import tempfile
@@ -10,19 +9,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench.fixtures import AGAIN_ID, DOWN_ID, LOG_ID, NEEDLE, NEW_ID, SEARCHED_BYTES, Fixtures
+from tests.bench.commands import CURL_AND_GREP, Commands
+from tests.bench.fixtures import AGAIN_ID, LOG_ID, NEW_ID, SEARCHED_BYTES, Fixtures
 from tests.bench.measuring import CommandFailed
-from tests.bench.peers import (
-    BOTO3_CRT,
-    BUCKET,
-    CURL_ALONE,
-    OURS,
-    S5CMD_ITSELF,
-    Tools,
-    boto_baseline,
-    curl_baseline,
-    rclone_options,
-)
+from tests.bench.peers import OURS, Tools, rclone_options
 
 _KEPT_BYTES = 64 << 20
 # Of memory, for any upload.
@@ -134,12 +124,27 @@ def build_workloads(
             ),
         ),
         Workload(
+            "log-grep",
+            f"count the lines of a log of {sizes.text_bytes >> 20} MiB that match a pattern",
+            make.count_matches(endpoint_url, ca_file),
+            (Target("wall_seconds", CURL_AND_GREP, 1.2), Target("peak_mib", None, 128)),
+        ),
+        Workload(
             "download",
             f"download {small}",
             make.download(down),
             (Target("wall_seconds", "s5cmd", 0.25),),
             before_each=lambda: _clear(down, sizes.small_files * sizes.small_bytes),
             after_each=lambda: _check_files(down, sizes.small_files),
+        ),
+        Workload(
+            "download-large",
+            f"download one file of {gib:g} GiB",
+            make.download_large(down),
+            (Target("wall_seconds", "s5cmd", 0.7), Target("peak_mib", None, 128)),
+            warm_up=False,
+            before_each=lambda: _clear(down, sizes.large_bytes),
+            after_each=lambda: _check_files(down, 1),
         ),
         Workload(
             "grep",
@@ -175,98 +180,3 @@ def _clear(directory: Path, size_bytes: int) -> None:
         # Kept until the end: for minutes, ext4 looks in vain at each inode that was freed before
         # it takes one, which would be counted as time of whoever makes the next files.
         directory.rename(Path(tempfile.mkdtemp(dir=directory.parent)) / directory.name)
-
-
-class Commands:
-    """The command lines of one kind of work, for each tool that is there."""
-
-    def __init__(self, tools: Tools, rclone: tuple[str, ...]) -> None:
-        """Take what rclone needs to be told."""
-        self._tools = tools
-        self._rclone = rclone
-
-    def copy(self, source: Path, execution_id: str, *, small: bool = False) -> dict[str, list[str]]:
-        """Upload a file or a directory to where nothing is."""
-        directory = source.is_dir()
-        aws = ("--recursive",) if directory else ()
-        path = f"{source}/" if directory else str(source)
-        return self._those(
-            {
-                OURS: ("upload", execution_id, str(source)),
-                "s5cmd": ("cp", path, f"s3://{BUCKET}/new/"),
-                S5CMD_ITSELF: ("cp", path, f"s3://{BUCKET}/new/"),
-                "aws": ("s3", "cp", *aws, "--only-show-errors", path, f"s3://{BUCKET}/new/"),
-                "rclone": ("copy", *self._rclone, str(source), f":s3:{BUCKET}/new"),
-                "boto3": (boto_baseline(), str(source), "new/", "classic"),
-                BOTO3_CRT: (boto_baseline(), str(source), "new/", "crt"),
-                **({CURL_ALONE: (curl_baseline(), str(source), "new/")} if small else {}),
-            },
-            small,
-        )
-
-    def sync(self, source: Path, execution_id: str) -> dict[str, list[str]]:
-        """Upload a directory to where it is already."""
-        again = f"s3://{BUCKET}/again/"
-        return self._those(
-            {
-                OURS: ("upload", execution_id, str(source)),
-                "s5cmd": ("sync", f"{source}/", again),
-                S5CMD_ITSELF: ("sync", f"{source}/", again),
-                "aws": ("s3", "sync", "--only-show-errors", f"{source}/", again),
-            }
-        )
-
-    def pipe(self) -> dict[str, list[str]]:
-        """Upload standard input."""
-        return self._those(
-            {
-                OURS: ("upload", NEW_ID, "-", "--name", "logs/stdout.log"),
-                "s5cmd": ("pipe", f"s3://{BUCKET}/new/piped"),
-                "aws": ("s3", "cp", "--only-show-errors", "-", f"s3://{BUCKET}/new/piped"),
-            }
-        )
-
-    def cat(self, key: str, name: str, *, small: bool = False) -> dict[str, list[str]]:
-        """Print an object, a log's name for ours."""
-        return self._those(
-            {
-                OURS: ("logs", LOG_ID, name),
-                "s5cmd": ("cat", f"s3://{BUCKET}/{key}"),
-                S5CMD_ITSELF: ("cat", f"s3://{BUCKET}/{key}"),
-                "aws": ("s3", "cp", f"s3://{BUCKET}/{key}", "-"),
-            },
-            small,
-        )
-
-    def download(self, target: Path) -> dict[str, list[str]]:
-        """Download all small files."""
-        down = f"s3://{BUCKET}/down/"
-        return self._those(
-            {
-                OURS: ("download", DOWN_ID, "-o", str(target)),
-                "s5cmd": ("cp", f"{down}*", f"{target}/"),
-                S5CMD_ITSELF: ("cp", f"{down}*", f"{target}/"),
-                "aws": ("s3", "cp", "--recursive", "--only-show-errors", down, str(target)),
-            }
-        )
-
-    def search(self, copies: Path) -> dict[str, list[str]]:
-        """Search the logs of all executions; whoever cannot has grep search copies of them."""
-        executions, found = f"s3://{BUCKET}/executions/", ("grep", "-rnF", NEEDLE, str(copies))
-        copying = {
-            "s5cmd": ("cp", f"{executions}*", f"{copies}/"),
-            "aws": ("s3", "cp", "--recursive", "--only-show-errors", executions, str(copies)),
-        }
-        both = {
-            name: ["sh", "-c", f"{shlex.join(line)} && {shlex.join(found)}"]
-            for name, line in self._those(copying).items()
-        }
-        return self._those({OURS: ("grep", "-F", NEEDLE, "--since", "12h")}) | both
-
-    def _those(self, asked: dict[str, tuple[str, ...]], small: bool = True) -> dict[str, list[str]]:
-        return {
-            name: self._tools.command(name, *arguments)
-            for name, arguments in asked.items()
-            # Beside much work, how s5cmd is started does not show.
-            if name in self._tools.paths and (small or name != S5CMD_ITSELF)
-        }

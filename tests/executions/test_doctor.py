@@ -22,7 +22,6 @@ MOTO_LACKS = {
     "SHA-256 verified on arrival",
     "Content-MD5 verified on arrival",
     "part checksums listed",
-    "checksum of multipart objects",
     "signatures verified",
 }
 NOT_IMPLEMENTED = (
@@ -46,11 +45,11 @@ def detail(found: Any, name: str) -> str:
 
 # --- servers that give less ------------------------------------------------------------------
 
+LESSER_LACK = {*MOTO_LACKS, "checksum of multipart objects", "create-only complete"}
 DEGRADED = {
-    "ceph": MOTO_LACKS | {"create-only complete"},
-    "ceph-versioned": MOTO_LACKS | {"create-only complete", "create-only put", "compare-and-swap"},
-    "rclone": MOTO_LACKS
-    | {"create-only complete", "create-only put", "compare-and-swap", "presigned range"},
+    "ceph": LESSER_LACK,
+    "ceph-versioned": LESSER_LACK | {"create-only put", "compare-and-swap"},
+    "rclone": LESSER_LACK | {"create-only put", "compare-and-swap", "presigned range"},
 }
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import http.client
 import os
 import socket
+from base64 import b64encode
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -184,3 +186,24 @@ def test_a_part_of_an_ended_upload_is_refused(bucket: str, s3: S3Client) -> None
     with pytest.raises(ClientError) as refused:
         s3.upload_part(Bucket=bucket, Key="gone", UploadId=upload, PartNumber=1, Body=b"x")
     assert refused.value.response["Error"]["Code"] == "NoSuchUpload"
+
+
+def test_head_gives_a_composite_checksum_with_its_part_count(bucket: str, s3: S3Client) -> None:
+    """Or a client has to compare MD5s, in place of the SHA-256 that was sent."""
+    parts = [b"x" * 5 * MIB, b"the end"]
+    begun = s3.create_multipart_upload(Bucket=bucket, Key="k", ChecksumAlgorithm="SHA256")
+    named: Any = {"Bucket": bucket, "Key": "k", "UploadId": begun["UploadId"]}
+    sent: Any = [
+        {
+            "PartNumber": number,
+            "ETag": s3.upload_part(**named, PartNumber=number, Body=part)["ETag"],
+        }
+        for number, part in enumerate(parts, start=1)
+    ]
+    s3.complete_multipart_upload(**named, MultipartUpload={"Parts": sent})
+    whole = sha256(b"".join(sha256(part).digest() for part in parts)).digest()
+    for head in (
+        s3.head_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED"),
+        s3.get_object(Bucket=bucket, Key="k", ChecksumMode="ENABLED"),
+    ):
+        assert head["ChecksumSHA256"] == f"{b64encode(whole).decode()}-2"

@@ -676,15 +676,15 @@ def test_interrupted_downloads_go_on(scene: Scene, server_forks: ForkServer) -> 
     scene.cli("upload", execution, scene.write_tree({"big.bin": data})).ok()
     target = scene.directory / "out"
     scene.recorder.clear()
-    scene.recorder.inject(FromByte(12 * MIB, faults.Stall()), "GetObject", times=None)
+    scene.recorder.inject(FromByte(16 * MIB, faults.Stall()), "GetObject", times=None)
     child = server_forks.start("download", execution, "-o", target)
-    wait_until(lambda: any(path.stat().st_size == 12 * MIB for path in parts_below(target)))
+    wait_until(lambda: any(path.stat().st_size == 16 * MIB for path in parts_below(target)))
     child.signal(signal.SIGKILL)
     child.wait(20)
     scene.recorder.heal()
     scene.recorder.clear()
     (part,) = parts_below(target)
-    there = 12 * MIB
+    there = 16 * MIB
     assert part.read_bytes() == data[:there]
     (line,) = scene.cli("download", execution, "-o", target, "--json").ok().json_lines()
     assert line["resumed_bytes"] == there

@@ -12,7 +12,11 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, DOUBLING
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
-from orchestrator_cli.core.transfer.download.range_reader import RANGE_BYTES, iter_object_verified
+from orchestrator_cli.core.transfer.download.range_reader import (
+    RANGE_BYTES,
+    iter_object_verified,
+    iter_range,
+)
 from tests.support.stored.engine import content
 
 SMALL = content(1000)
@@ -104,5 +108,13 @@ def test_who_stops_early_is_told_nothing() -> None:
     _, head = HEADS["parts"]
     store: Any = OneObject(bytes(len(LARGE)), head)
     blocks = iter_object_verified(store, head)
-    assert len(next(blocks)) == RANGE_BYTES
+    assert len(next(blocks)) == 2 * RANGE_BYTES
     cast("Any", blocks).close()
+
+
+@pytest.mark.parametrize(("seconds", "sizes"), [(0.001, [2, 1]), (0.05, [1, 1, 1])])
+def test_a_server_that_is_near_is_asked_for_larger_ranges(seconds: float, sizes: list[int]) -> None:
+    data = bytes(3 * RANGE_BYTES)
+    store: Any = OneObject(data, head_of(data, NO_MD5))
+    store.min_latency_seconds = seconds
+    assert [len(block) // RANGE_BYTES for block in iter_range(store, "k", 0, len(data))] == sizes

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import copy
-
 import click
 
 
@@ -33,6 +31,8 @@ def name_variables(command_name: str, command: click.Command) -> None:
 
 def _split_by_line(option: click.Option) -> None:
     """Let the variable of an option that can be repeated have a value a line."""
+    import copy
+
     # A word of a choice has no space; a suite, a label or a pattern may.
     if not isinstance(option.type, click.Choice):
         option.type = copy.copy(option.type)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
+from collections.abc import Iterator
 
 from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS
 
@@ -76,6 +78,15 @@ class BufferPool:
             return self._free.pop()
         except IndexError:
             return bytearray(self._size_bytes)
+
+    @contextlib.contextmanager
+    def lent(self) -> Iterator[bytearray]:
+        """Lend a buffer until the block ends."""
+        buffer = self.get()
+        try:
+            yield buffer
+        finally:
+            self.put(buffer)
 
     def put(self, buffer: bytearray) -> None:
         """Return a buffer to the pool once nobody uses it any more."""

@@ -61,6 +61,9 @@ def split_place(text: str) -> tuple[str, str]:
     `ID/logs/stdout.log`, `s3://bucket/executions/ID/logs/stdout.log`, the key of that object, its
     presigned URL and a page of `serve` name both. What is no such place is returned as it is.
     """
+    if is_execution_id(text.upper()):
+        # The usual case: the pattern takes half a millisecond to compile.
+        return text, ""
     is_web = text.startswith(("http://", "https://"))
     shown = re.split("[?#]", text, maxsplit=1)[0] if is_web else text
     place = re.fullmatch(_PLACE, shown, re.DOTALL | re.IGNORECASE)

@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 READ_SIZE = 1024 * 1024
 
-_S3_SHA256 = re.compile(r"([A-Za-z0-9+/]{43}=)(?:-([1-9][0-9]{0,4}))?")
+_S3_SHA256 = r"([A-Za-z0-9+/]{43}=)(?:-([1-9][0-9]{0,4}))?"
 _MD5_ETAG = re.compile(r"([0-9a-fA-F]{32})(?:-([1-9][0-9]{0,4}))?")
 
 
 class RandomAccessReader(Protocol):
     """Something that reads bytes at an offset; short reads only at the end."""
 
-    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Return up to `size_bytes` bytes from `offset_bytes`."""
+    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes | memoryview:
+        """Return up to `size_bytes` bytes from `offset_bytes`, good until the next call."""
         ...
 
 
@@ -48,7 +48,7 @@ def parse_s3_checksum(text: str | None) -> Checksum | None:
 
     Returns None for no value and for one that is not a SHA-256, as some servers give.
     """
-    match = _S3_SHA256.fullmatch(text or "")
+    match = re.fullmatch(_S3_SHA256, text) if text else None
     if match is None:
         return None
     return Checksum("sha256", base64.b64decode(match[1]).hex(), _count(match[2]))
@@ -91,7 +91,9 @@ def hash_range(
     return digest.digest()
 
 
-def read_range(source: RandomAccessReader, offset_bytes: int, size_bytes: int) -> Iterator[bytes]:
+def read_range(
+    source: RandomAccessReader, offset_bytes: int, size_bytes: int
+) -> Iterator[bytes | memoryview]:
     """Yield a range in bounded steps. Raises EOFError where the source ends early."""
     end = offset_bytes + size_bytes
     while offset_bytes < end:

@@ -8,10 +8,12 @@ import signal
 import stat
 import sys
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import IO, BinaryIO, cast
 
 from orchestrator_cli.cli.configuration.environment import pager_command, pager_environment
+from orchestrator_cli.core.base.descriptors import widen_pipe
 from orchestrator_cli.core.base.errors import CannotWriteError, ConflictError
 from orchestrator_cli.core.base.text import printable
 
@@ -21,7 +23,11 @@ Blocks = Iterable[bytes | memoryview]
 def write_stdout(blocks: Blocks) -> None:
     """Write the bytes as they arrive. Raises BrokenPipeError when the reader is gone."""
     sys.stdout.flush()
-    _copy(blocks, sys.stdout.buffer)
+    rest, target = iter(blocks), sys.stdout.buffer
+    _copy(islice(rest, 1), target)
+    # Later, as `head` is to be gone before all that it does not want has found room.
+    widen_pipe(target.fileno())
+    _copy(rest, target)
 
 
 def _copy(blocks: Blocks, target: IO[bytes] | BinaryIO) -> None:

@@ -49,6 +49,7 @@ class Exchange:
         self._times_sent = 0
         self._lines: list[bytes] = []
         self._head: tuple[int, dict[str, str]] | None = None
+        self._sink: Callable[[bytes], object] | None = None
         self._pieces: list[bytes] = []
         self._received_bytes = 0
         curl_options.configure_handle(self.curl, options)
@@ -96,7 +97,7 @@ class Exchange:
         """Drop the request and what was received, which may be large."""
         self._source.close()
         self._request = _NO_REQUEST
-        self._failure = self._head = None
+        self._failure = self._head = self._sink = None
         self._pieces = []
         self.is_paused = False
 
@@ -192,22 +193,24 @@ class Exchange:
 
     def _write(self, data: bytes) -> int:
         try:
-            self._take(data)
+            sink = self._sink or self._open_body()
+            self._received_bytes += len(data)
+            sink(data)
         except BaseException as error:  # noqa: BLE001 - raised by `finish`
             self._failure = error
             return -1
         return len(data)
 
-    def _take(self, data: bytes) -> None:
-        request = self._request
-        if self._head is None:
-            self._head = self._parse_head()
-        self._received_bytes += len(data)
-        if request.sink is not None and 200 <= self._head[0] < 300:
-            request.sink(data)
-            return
-        if self._received_bytes > request.max_body_bytes:
-            raise make_error(TransportErrorKind.TOO_LARGE, request, self._route)
+    def _open_body(self) -> Callable[[bytes], object]:
+        """Look at the head once the body begins, and return what takes the body."""
+        self._head = self._parse_head()
+        sink = self._request.sink
+        self._sink = sink if sink is not None and 200 <= self._head[0] < 300 else self._collect
+        return self._sink
+
+    def _collect(self, data: bytes) -> None:
+        if self._received_bytes > self._request.max_body_bytes:
+            raise make_error(TransportErrorKind.TOO_LARGE, self._request, self._route)
         self._pieces.append(data)
 
     def _parse_head(self) -> tuple[int, dict[str, str]]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import (
@@ -173,6 +172,7 @@ def get_range(
     key: str, offset_bytes: int, size_bytes: int, buffer: bytearray | None = None
 ) -> Operation[memoryview]:
     """Read a range of an object, as a view of `buffer` if given; shorter where the object ends."""
+    what = f"read of {printable(key)}"
     view = memoryview(bytearray(size_bytes) if buffer is None else buffer)[:size_bytes]
     received = 0
 
@@ -182,46 +182,21 @@ def get_range(
         return take
 
     def take(data: bytes) -> None:
+        # Called for each 16 KiB.
         nonlocal received
-        view[received : received + len(data)] = data
+        begin = received
         received += len(data)
-
-    yield from stream_range(key, offset_bytes, size_bytes, open_sink)
-    return view[:received]
-
-
-def stream_range(
-    key: str, offset_bytes: int, size_bytes: int, open_sink: Callable[[], Sink]
-) -> Operation[int]:
-    """Read a range of an object piece by piece, and return how many bytes came.
-
-    They are fewer than asked for only where the object ends. `open_sink` is called for each try,
-    which begins with the range's first byte, and returns what takes the pieces.
-    """
-    what = f"read of {printable(key)}"
-    received = 0
-
-    def open_counted() -> Sink:
-        nonlocal received
-        received = 0
-        sink = open_sink()
-
-        def take(data: bytes) -> None:
-            nonlocal received
-            received += len(data)
-            if received > size_bytes:
-                raise _ignores_ranges(what)
-            sink(data)
-
-        return take
+        if received > size_bytes:
+            raise _ignores_ranges(what)
+        view[begin:received] = data
 
     request = _range_request(key, what, offset_bytes, size_bytes)
-    request.open_sink = open_counted
+    request.open_sink = open_sink
     request.check = lambda response: _check_range(
         response, what, offset_bytes, size_bytes, received
     )
     yield request
-    return received
+    return view[:received]
 
 
 def hash_stored_range(

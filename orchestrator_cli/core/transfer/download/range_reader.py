@@ -20,8 +20,11 @@ RANGE_BYTES = 4 * MIB
 _MAX_PENDING = 6
 # Of an object that is read alone, where the server is far away: more wait for it than fill a core.
 _MAX_PENDING_ALONE = 14
-# One connection that is answered at once fills a core.
+# One connection that is answered at once fills a core. Then it is the requests that cost: a server
+# in Python, as the sandbox is, takes as long for one as for a mebibyte.
 _NEAR_READERS = 2
+_NEAR_PENDING = 4
+_NEAR_TIMES_LARGER = 2
 _NEAR_SECONDS = 0.005
 
 
@@ -35,19 +38,20 @@ def iter_range(
     """Yield the bytes of a range of an object in order, as they arrive.
 
     Each block is good until the next is asked for: its buffer is used again then, as fresh memory
-    costs a tenth of the whole reading. At most 24 MiB are fetched ahead, or `max_pending` times
+    costs a tenth of the whole reading. At most 32 MiB are fetched ahead, or `max_pending` times
     4 MiB where the server is far away, and nothing once the caller stops taking.
     """
-    buffers = BufferPool(min(RANGE_BYTES, end_bytes - start_bytes))
+    is_near = (store.connection.min_latency_seconds or 0.0) < _NEAR_SECONDS
+    readers, pending = (_NEAR_READERS, _NEAR_PENDING) if is_near else (max_pending, max_pending)
+    range_bytes = RANGE_BYTES * _NEAR_TIMES_LARGER if is_near else RANGE_BYTES
+    buffers = BufferPool(min(range_bytes, end_bytes - start_bytes))
 
     def read(offset_bytes: int) -> tuple[memoryview, bytearray]:
-        size_bytes = min(RANGE_BYTES, end_bytes - offset_bytes)
+        size_bytes = min(range_bytes, end_bytes - offset_bytes)
         buffer = buffers.get()
         return store.get_range(key, offset_bytes, size_bytes, buffer), buffer
 
-    offsets = range(start_bytes, end_bytes, RANGE_BYTES)
-    is_near = (store.connection.min_latency_seconds or 0.0) < _NEAR_SECONDS
-    readers, pending = (_NEAR_READERS, _MAX_PENDING) if is_near else (max_pending, max_pending)
+    offsets = range(start_bytes, end_bytes, range_bytes)
     for block, buffer in ordered_map(read, offsets, readers, pending):
         yield block
         buffers.put(buffer)

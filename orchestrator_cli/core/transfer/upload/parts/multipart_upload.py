@@ -27,7 +27,11 @@ from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     is_concurrent_change,
 )
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import PartWatch, holds, unwatched
-from orchestrator_cli.core.transfer.upload.parts.part_source import BufferedPart, FilePartReader
+from orchestrator_cli.core.transfer.upload.parts.part_source import (
+    BufferedPart,
+    FilePartReader,
+    LentBufferReader,
+)
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
 _ATTEMPTS = 4
@@ -111,8 +115,11 @@ class MultipartUploader:
         return part is not None and part.size_bytes == stored.size_bytes
 
     def _part_matches(self, stored: StoredPart) -> bool:
-        part = self.plan[stored.number]
-        return holds(stored, self._digest(part, with_md5=stored.sha256 is None))
+        part, with_md5 = self.plan[stored.number], stored.sha256 is None
+        with self.engine.buffers.lent() as buffer:
+            source = LentBufferReader(self.source, buffer)
+            digests = self._checksums.compute(part, source, part.offset_bytes, with_md5)
+        return holds(stored, digests)
 
     # --- sending what is missing ---------------------------------------------------------
 

@@ -8,6 +8,21 @@ from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 
 
+class LentBufferReader:
+    """Reads a file into a buffer that somebody lends: what it returns is good until the next read.
+
+    Memory that each of many threads takes for itself stays with that thread.
+    """
+
+    def __init__(self, source: LocalFile, buffer: bytearray) -> None:
+        self._source = source
+        self._buffer = buffer
+
+    def read_at(self, offset_bytes: int, size_bytes: int) -> memoryview:
+        """Return exactly so many bytes. Raises SourceChangedError where the file is shorter now."""
+        return self._source.read_into(self._buffer, offset_bytes, size_bytes)
+
+
 class PartBody:
     """A part that is read while it is sent. Its memory is released once its last byte is read.
 
@@ -63,7 +78,7 @@ class FilePartReader(PartBody):
         super().__init__(part, reservation)
         self._source = source
 
-    def _read_at(self, position: int, size_bytes: int) -> bytes:
+    def _read_at(self, position: int, size_bytes: int) -> bytes | memoryview:
         return self._source.read_at(self._part.offset_bytes + position, size_bytes)
 
 

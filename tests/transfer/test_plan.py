@@ -17,7 +17,7 @@ from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, 
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
-from orchestrator_cli.core.files.directory import Directory, Found
+from orchestrator_cli.core.files.directory import Directory, DirectoryEntry
 from orchestrator_cli.core.files.path_filter import PathFilter
 from orchestrator_cli.core.transfer.upload.plan import (
     PlanItem,
@@ -304,7 +304,7 @@ def test_a_directory_that_cannot_be_read_is_a_failure_and_stops_nothing(
     root = make_tree({"closed/x.txt": "", "open/y.txt": ""})
     scan = Directory.scan
 
-    def refuse(self: Directory) -> list[Found]:
+    def refuse(self: Directory) -> list[DirectoryEntry]:
         found = scan(self)
         if [one.name for one in found] == ["x.txt"]:
             raise PermissionError(13, "Permission denied")
@@ -389,7 +389,7 @@ def test_every_form_of_a_directory_leaves_it_out_unread(
     scanned: list[list[str]] = []
     scan = Directory.scan
 
-    def note(self: Directory) -> list[Found]:
+    def note(self: Directory) -> list[DirectoryEntry]:
         found = scan(self)
         scanned.append([one.name for one in found])
         return found

@@ -148,7 +148,7 @@ class UploadTerms(BaseModel):
     )
 
 
-class StoredFile(BaseModel):
+class StoredFileMessage(BaseModel):
     """A stored file, with everything that is needed to recompute its checksum."""
 
     size_bytes: int
@@ -183,7 +183,7 @@ class SignedPut(BaseModel):
     )
 
 
-class StoredPart(BaseModel):
+class StoredPartMessage(BaseModel):
     """A part that S3 has."""
 
     number: int
@@ -192,13 +192,13 @@ class StoredPart(BaseModel):
     sha256: str | None
 
 
-class IncompleteUpload(BaseModel):
+class IncompleteUploadMessage(BaseModel):
     """An unfinished upload of the same file."""
 
     upload_id: str = Field(examples=[EXAMPLE_UPLOAD_ID])
     initiated_at: datetime
     accepts_sha256: bool = Field(description="False if the upload cannot be resumed.")
-    parts: list[StoredPart]
+    parts: list[StoredPartMessage]
 
 
 class FileError(BaseModel):
@@ -221,9 +221,9 @@ class FileDecision(BaseModel):
     outcome: PutOutcome | None = Field(
         description="Null if the file is not stored, or if only the client can compare it."
     )
-    stored: StoredFile | None
+    stored: StoredFileMessage | None
     put: SignedPut | None = Field(description="The upload of a file in one request.")
-    unfinished: list[IncompleteUpload] | None = Field(
+    unfinished: list[IncompleteUploadMessage] | None = Field(
         description="The unfinished uploads of a file that is uploaded in parts."
     )
     error: FileError | None = Field(

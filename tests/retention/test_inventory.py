@@ -148,7 +148,7 @@ def check(records: list[Any]) -> None:
     assert (first["objects"], first["size_bytes"]) == (3, 1024 + 300 + 400)
     # One, and the end of its live log.
     assert (second["objects"], second["size_bytes"]) == (2, 5 * 1024**3)
-    # The hand-made sum of one object of 5 GiB: see test_cost_arithmetic.
+    # The hand-made sum of one object of 5 GiB: see test_billing.py.
     assert second["dollars_per_month"] == 0.004950206
     # 642 × 0.005 / 1,000: the parts follow from the ETag.
     assert second["request_dollars"] == 0.003215

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from orchestrator_cli.core.files.checks import Parts
-from orchestrator_cli.core.files.directory import Directory, FileKind, DirectoryEntry
+from orchestrator_cli.core.files.directory import Directory, DirectoryEntry, FileKind
 from orchestrator_cli.core.files.tree import Tree, TreeFile
 
 

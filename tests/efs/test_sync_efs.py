@@ -325,7 +325,7 @@ def read_nothing(tree: BenchTree) -> bool:
 # --- failures ----------------------------------------------------------------------------
 
 
-def test_a_failure_marks_the_execution_until_it_is_mended(
+def test_a_failure_marks_the_execution_until_the_file_is_stored(
     scene: Scene, tree: BenchTree, monkeypatch: pytest.MonkeyPatch, later: Later
 ) -> None:
     later(timedelta(days=8))

@@ -148,7 +148,9 @@ def test_a_dry_run_compares_and_stores_nothing(scene: Scene, via: Via, execution
     assert list(stored(scene, execution)) == ["artifacts/custom/a.txt"]
 
 
-def test_what_failed_is_recorded_and_mended(scene: Scene, via: Via, execution: str) -> None:
+def test_what_failed_is_on_record_until_it_is_stored(
+    scene: Scene, via: Via, execution: str
+) -> None:
     deep = "/".join(["d" * 200] * 6)
     tree = scene.write_tree({"a.txt": "a", f"{deep}/b.txt": "b"})
     failed = scene.cli("upload", execution, tree, *via.options, env=via.env).expect(3)
@@ -329,7 +331,7 @@ def test_what_answers_anything_with_a_page_has_stored_nothing(
 
 
 @pytest.mark.parametrize(("other", "code"), [(b"mine", 0), (b"other", 6)])
-def test_somebody_else_is_first(
+def test_a_file_that_somebody_stored_first_is_identical_or_a_conflict(
     scene: Scene, other: bytes, code: int, server_forks: ForkServer, via: Via, execution: str
 ) -> None:
     file = scene.write_tree({"a.txt": b"mine"}) / "a.txt"
@@ -345,7 +347,7 @@ def test_somebody_else_is_first(
     assert scene.contents(key) == {key: other}
 
 
-def test_an_upload_that_somebody_ends(
+def test_an_upload_that_somebody_ends_begins_anew(
     scene: Scene, server_forks: ForkServer, via: Via, execution: str
 ) -> None:
     file = scene.write_tree({"big.bin": LARGE}) / "big.bin"
@@ -385,7 +387,7 @@ def test_a_url_that_has_expired_is_asked_again(
 
 
 @pytest.mark.parametrize("operation", ["PutObject", "UploadPart", "CompleteMultipartUpload"])
-def test_an_answer_that_is_lost(
+def test_a_response_that_is_lost_stores_nothing_twice(
     scene: Scene, operation: str, via: Via, execution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)
@@ -405,7 +407,9 @@ def test_a_body_that_arrives_damaged_is_sent_again(scene: Scene, via: Via, execu
     assert stored(scene, execution)["artifacts/custom/big.bin"][0] == LARGE
 
 
-def test_who_may_upload(scene: Scene, serve: Serve, tokens: Tokens) -> None:
+def test_only_a_token_of_the_execution_or_its_bench_may_upload(
+    scene: Scene, serve: Serve, tokens: Tokens
+) -> None:
     file = scene.write_tree({"a.txt": "a"}) / "a.txt"
     own = scene.put_execution(make_id(), bench_id="bench-7", runner_type="onprem")
     other = scene.put_execution(make_id(number=1))
@@ -435,7 +439,7 @@ def test_who_may_upload(scene: Scene, serve: Serve, tokens: Tokens) -> None:
     assert "orc_" not in log
 
 
-def test_where_nothing_can_be_uploaded(scene: Scene, via: Via) -> None:
+def test_an_upload_that_cannot_begin_says_why(scene: Scene, via: Via) -> None:
     file = scene.write_tree({"a.txt": "a"}) / "a.txt"
 
     def attempt(code: int, *options: Any, execution: str = make_id()) -> str:

@@ -134,7 +134,7 @@ def test_an_archived_file_tells_its_whole_story(scene: Scene, reader: Env, execu
     assert "[DEEP_ARCHIVE]" in scene.cli("ls", execution, env=reader).ok().out
 
 
-def test_who_may_read(
+def test_only_a_token_for_reading_may_read(
     cli: RunCommand, via: Via, execution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)

@@ -311,7 +311,7 @@ def test_segment_that_is_damaged_is_an_error(
 
 @pytest.mark.parametrize("end", [b"", b"no newline"])
 @pytest.mark.parametrize("size", [7, 1000, 20_000])
-def test_last_lines(
+def test_last_lines_begin_where_they_should_in_few_requests(
     writer: LogWriter, followed: Followed, recorder: Proxy, end: bytes, size: int
 ) -> None:
     log = b"".join(b"%d %s\n" % (n, b"x" * (17 * n % 300)) for n in range(100)) + end

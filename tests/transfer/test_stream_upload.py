@@ -187,7 +187,9 @@ def test_a_taken_key_is_compared_and_the_pipe_is_read_to_its_end(
 
 @pytest.mark.parametrize("as_parts", [True, False])
 @pytest.mark.parametrize("same", [True, False])
-def test_somebody_else_stores_the_key_meanwhile(scene: Scene, as_parts: bool, same: bool) -> None:
+def test_a_key_that_somebody_else_stores_meanwhile_is_identical_or_a_conflict(
+    scene: Scene, as_parts: bool, same: bool
+) -> None:
     """The stream is gone by then: what was computed on the way has to do."""
     winner = DATA if same else DATA[:-1] + b"\0"
     source = scene.directory / "stdout.log"
@@ -343,7 +345,7 @@ def test_a_shorter_pipe_leaves_the_parts_behind_its_end_out(scene: Scene) -> Non
     ],
 )
 @pytest.mark.parametrize("spooled", [False, True])
-def test_what_can_pass_passes(
+def test_a_fault_that_passes_fails_no_stream(
     scene: Scene,
     fault: Callable[[], faults.Fault],
     operation: str,
@@ -361,7 +363,7 @@ def test_what_can_pass_passes(
     assert scene.unfinished_uploads() == {}
 
 
-def test_an_upload_that_was_aborted_cannot_be_mended_by_a_pipe(scene: Scene) -> None:
+def test_a_pipe_cannot_begin_an_aborted_upload_anew(scene: Scene) -> None:
     class Abort(faults.Fault):
         def request_head(self, waiting: object) -> None:
             for upload_id in scene.unfinished_uploads():

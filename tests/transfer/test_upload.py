@@ -193,7 +193,7 @@ def test_special_files_and_links_that_lead_out_are_skipped_and_named(
         assert f"/{name}:" in result.err
 
 
-def test_a_directory_that_goes_away_while_it_is_walked(scene: Scene, execution: str) -> None:
+def test_files_that_go_away_after_the_walk_are_failures(scene: Scene, execution: str) -> None:
     """As unreadable as it gets, whoever runs the test: the files were planned and are gone."""
     tree = scene.write_tree({"a.txt": "a", "z/1.txt": "1", "z/2.txt": "2"})
     first = faults.Hold("head")
@@ -293,7 +293,7 @@ def test_both_streams_keep_their_order_in_one_pipe(
     assert error.startswith("error: ")
 
 
-def test_if_no_files_found(scene: Scene, execution: str) -> None:
+def test_no_files_are_an_error_a_warning_or_nothing_as_asked(scene: Scene, execution: str) -> None:
     empty = scene.directory / "empty"
     empty.mkdir()
     assert "no files found" in scene.cli("upload", execution, empty).expect(4).err
@@ -479,7 +479,7 @@ def test_where_nothing_could_be_stored_the_exit_code_says_why(
     assert "2 of 2 files could not be stored" in failed.err
 
 
-def test_the_endpoint_is_gone(
+def test_an_endpoint_that_is_gone_is_exit_9_with_the_command_to_repeat(
     scene: Scene, execution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)

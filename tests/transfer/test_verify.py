@@ -151,12 +151,12 @@ def long_execution(scene: Scene, execution: str) -> str:
     return execution
 
 
-def test_the_digest_of_a_long_manifest_serves(cli: RunCommand, long_execution: str) -> None:
+def test_a_long_manifest_is_verified_by_its_digest(cli: RunCommand, long_execution: str) -> None:
     assert cli("verify", long_execution).ok().err == f"verified {long_execution}: 4 ok\n"
 
 
 @pytest.mark.parametrize("change", ["missing", "unlisted", "differs"])
-def test_the_digest_of_a_long_manifest_finds(
+def test_the_digest_of_a_long_manifest_finds_every_change(
     scene: Scene, long_execution: str, change: str
 ) -> None:
     if change == "missing":

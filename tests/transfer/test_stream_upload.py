@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tempfile
@@ -10,18 +11,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator_cli.core.base.errors import (
-    AccessError,
-    NotFoundError,
-    OrchestratorError,
-    UnavailableError,
-)
+from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UnavailableError
 from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts import stream_parts as pieces_module
+from orchestrator_cli.core.transfer.upload.parts.stream_parts import StreamPart
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from tests.support.commands.forkserver import ForkServer
 from tests.support.commands.running import Processes
@@ -551,15 +548,26 @@ def test_errors_are_of_the_library(scene: Scene) -> None:
         run(scene.bucket, Dribble(DATA))
 
 
-def test_a_part_that_was_never_hashed_is_no_conflict(scene: Scene) -> None:
-    """Another uploader won while a part still waited for its turn: nothing is known of it."""
-    data = content(PART + 1)
-    scene.s3.put_object(Bucket=scene.bucket, Key=KEY, Body=data)
-    store = open_store(scene.bucket)
-    with TransferEngine(store.connection, 1) as engine:
-        upload = StreamUpload(engine, DirectTarget(store), KEY, TEXT)
-        upload.size_bytes = len(data)
-        lost = NotFoundError("the upload was ended", code="NoSuchUpload")
-        with pytest.raises(UnavailableError, match="somebody else") as raised:
-            upload._compare_with_winner(iter(()), lost)
+def test_a_part_that_was_never_hashed_is_no_conflict(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another uploader won, and nothing is known of a part that could not be read again."""
+    read_at = StreamPart.read_at
+
+    class Win(faults.Fault):
+        def request_head(self, waiting: object) -> None:
+            for upload_id in scene.unfinished_uploads():
+                scene.s3.abort_multipart_upload(Bucket=scene.bucket, Key=KEY, UploadId=upload_id)
+            scene.s3.put_object(Bucket=scene.bucket, Key=KEY, Body=DATA)
+
+    def read_or_fail(piece: StreamPart, offset_bytes: int, size_bytes: int) -> bytes:
+        if piece.part.number == 3:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_at(piece, offset_bytes, size_bytes)
+
+    spool_all(monkeypatch)
+    monkeypatch.setattr(StreamPart, "read_at", read_or_fail)
+    scene.recorder.inject(Win(), "UploadPart", part_number=1)
+    with pytest.raises(UnavailableError, match="somebody else") as raised:
+        run(scene.bucket, Dribble(DATA), concurrency=1)
     assert "run the same command again" in str(raised.value.hint)

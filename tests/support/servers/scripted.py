@@ -105,6 +105,10 @@ class Peer:
         """Take nothing more until the client closes; it cannot tell this from a slow network."""
         self._server.closing.wait(_PATIENCE_SECONDS)
 
+    def pause(self, seconds: float) -> bool:
+        """Send nothing for so long; return True, and at once, where the server ends."""
+        return self._server.closing.wait(seconds)
+
     def reset(self) -> None:
         """End the connection as a host does that knows nothing of it."""
         self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))

@@ -5,15 +5,12 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator_cli.core.executions.keys import metadata_key
 from tests.support.commands.forkserver import ForkServer
-from tests.support.commands.running import RunCommand
 from tests.support.commands.serving import Serve
 from tests.support.commands.via import Tokens, Via, make_via, via_environment
 from tests.support.proxy import faults, quirks
@@ -24,7 +21,6 @@ from tests.support.stored.executions import make_id
 
 LARGE = content(PART + 9)
 BIG = content(3 * PART + 9)
-MakeTree = Callable[..., Path]
 
 
 @pytest.fixture
@@ -463,13 +459,13 @@ def test_an_upload_that_cannot_begin_says_why(scene: Scene, via: Via) -> None:
     )
 
 
-def test_a_server_that_is_away_is_exit_9(
-    cli: RunCommand, make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_is_away_is_exit_9(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     impatient(monkeypatch)
-    file = make_tree({"a.txt": "a"}) / "a.txt"
+    file = scene.write_tree({"a.txt": "a"}) / "a.txt"
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    away = cli("upload", make_id(), file, "--via", url, env=via_environment("orc_x")).expect(9)
+    away = scene.cli("upload", make_id(), file, "--via", url, env=via_environment("orc_x")).expect(
+        9
+    )
     assert "connection refused" in away.err
     assert f"--via {url}" in away.err

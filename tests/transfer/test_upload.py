@@ -20,11 +20,10 @@ from tests.support.commands.running import Processes, RunCommand
 from tests.support.commands.small_scale import PART_BYTES as PART
 from tests.support.proxy import faults
 from tests.support.proxy.faults import Fault
-from tests.support.scene import Scene
+from tests.support.scene import Scene, write_tree
 from tests.support.stored.engine import MIB, answered, content, impatient, key_of
 from tests.support.stored.executions import make_id
 
-MakeTree = Callable[..., Path]
 FIELDS = {
     "source",
     "path",
@@ -281,9 +280,9 @@ def test_a_dry_run_says_what_the_upload_would_do(scene: Scene, execution: str) -
 
 
 def test_both_streams_keep_their_order_in_one_pipe(
-    cli_process: Processes, execution: str, make_tree: MakeTree
+    cli_process: Processes, execution: str, tmp_path: Path
 ) -> None:
-    tree = make_tree({"a.txt": "a", "b\n.txt": "b"})
+    tree = write_tree(tmp_path / "tree", {"a.txt": "a", "b\n.txt": "b"})
     upload = ("upload", execution, tree, "--dry-run")
     process = cli_process.start(*upload, stderr=subprocess.STDOUT)
     out, _ = process.communicate(timeout=60)

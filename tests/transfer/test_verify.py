@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.commands.running import Result, RunCommand
-from tests.support.scene import Scene
+from tests.support.scene import Scene, write_tree
 from tests.support.stored.executions import make_id, put_metadata
-
-MakeTree = Callable[..., Path]
 
 TREE: dict[str, bytes] = {
     "stdout.log": b"\x1b[31mred\xff\n",
@@ -29,8 +26,8 @@ STORED = {
 
 
 @pytest.fixture
-def tree(make_tree: MakeTree) -> Path:
-    return make_tree(TREE)
+def tree(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "tree", TREE)
 
 
 @pytest.fixture

@@ -301,7 +301,7 @@ def test_no_files_are_an_error_a_warning_or_nothing_as_asked(scene: Scene, execu
     assert scene.cli("upload", execution, empty, "--if-no-files-found", "ignore").ok().err == ""
 
 
-def test_a_single_file_under_another_name(scene: Scene, execution: str) -> None:
+def test_a_single_file_can_be_stored_under_another_name(scene: Scene, execution: str) -> None:
     file = scene.write_tree({"out.bin": "x"}) / "out.bin"
     scene.cli("upload", execution, file, "--name", "logs/stdout.log").ok()
     assert scene.files(execution) == {"logs/stdout.log": b"x"}

@@ -32,7 +32,7 @@ from tests.support.commands.small_scale import MIN_PART_BYTES, shrink
 from tests.support.commands.terminal import Terminal, open_terminal
 from tests.support.commands.via import Tokens, Via, make_via
 from tests.support.proxy.proxy import Proxy, run_proxy
-from tests.support.scene import Scene, write_tree
+from tests.support.scene import Scene
 from tests.support.servers.receiving import Receiver, receiving
 from tests.support.stored.objects import make_bucket, make_client, remove_bucket
 
@@ -276,13 +276,3 @@ def terminal() -> Iterator[Callable[..., Terminal]]:
         yield lambda *arguments, **options: opened.enter_context(
             open_terminal(*arguments, **options)
         )
-
-
-@pytest.fixture
-def make_tree(tmp_path: Path) -> Callable[[dict[str, bytes | str]], Path]:
-    """Write files under a fresh directory from a mapping of path to content."""
-
-    def make(files: dict[str, bytes | str], root: str = "tree") -> Path:
-        return write_tree(tmp_path / root, files)
-
-    return make

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 from orchestrator_cli.cli.main import COMMANDS
-from tests.support.commands.running import RunCommand, process_environment
+from tests.support.commands.running import process_environment
+from tests.support.scene import Scene
 from tests.support.servers.cloud_identity import ROLE, pod_identity_agent, token_service
 
 # One process for all lines, so that each costs only what it newly imports.
@@ -137,15 +138,16 @@ def access(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Access]:
 
 
 def test_common_commands_import_no_more_than_their_credentials_need(
-    cli: RunCommand, access: Access, make_tree: Callable[..., Path], bucket: str
+    scene: Scene, access: Access
 ) -> None:
-    execution = cli("new").ok().out.strip()
-    cli("upload", execution, make_tree({"stdout.log": "a log\n", "a.txt": "a"})).ok()
+    execution = scene.new_execution()
+    tree = scene.write_tree({"stdout.log": "a log\n", "a.txt": "a"})
+    scene.cli("upload", execution, tree).ok()
     said = {
         ("logs", execution): "a log\n",
         ("ls", execution): "logs/stdout.log",
-        ("url", execution, "stdout"): f"{bucket}/executions/{execution}/logs/stdout.log?",
-        ("upload", execution, str(make_tree({"b.txt": "b"}))): "",
+        ("url", execution, "stdout"): f"{scene.bucket}/executions/{execution}/logs/stdout.log?",
+        ("upload", execution, str(scene.write_tree({"b.txt": "b"}))): "",
     }
     for line, wanted in said.items():
         finished = subprocess.run(

@@ -27,7 +27,7 @@ from orchestrator_cli.core.s3.types import ObjectSummary
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.filters import ExecutionWindow, FoundExecution
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
-    from orchestrator_cli.core.live.reading.heartbeat import OnNotice, Patience
+    from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, OnNotice
     from orchestrator_cli.core.live.reading.live_logs import LiveLogs
     from orchestrator_cli.core.live.store import LiveStore
     from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
@@ -99,7 +99,7 @@ class ExecutionSource(Protocol):
         """Return what makes URLs. Raises UsageError for what cannot be signed."""
         ...
 
-    def live_logs(self, execution_id: str, patience: Patience, on_notice: OnNotice) -> LiveLogs:
+    def live_logs(self, execution_id: str, give_up: GiveUpPolicy, on_notice: OnNotice) -> LiveLogs:
         """Return the logs that are still being written."""
         ...
 
@@ -201,11 +201,11 @@ class BucketSource:
 
     # --- logs and uploads ------------------------------------------------------------------
 
-    def live_logs(self, execution_id: str, patience: Patience, on_notice: OnNotice) -> LiveLogs:
+    def live_logs(self, execution_id: str, give_up: GiveUpPolicy, on_notice: OnNotice) -> LiveLogs:
         """Return the logs that are still being written, as they are in `live/`."""
         from orchestrator_cli.core.live.reading.live_logs import BucketLiveLogs
 
-        return BucketLiveLogs(self._store, execution_id, self._now, patience, on_notice)
+        return BucketLiveLogs(self._store, execution_id, self._now, give_up, on_notice)
 
     def live_store(self, execution_id: str) -> LiveStore:
         """Return where a log is stored while it is written."""

@@ -21,7 +21,7 @@ _NO_OUTPUT_NEEDED = frozenset({signal.SIGINT, signal.SIGHUP, signal.SIGQUIT})
 _LEFTOVER_GRACE_SECONDS = 2.0
 _KILLED_GRACE_SECONDS = 1.0
 _TICK_SECONDS = 0.02
-_PATIENCE_SECONDS = 2.0
+_LONG_WAIT_SECONDS = 2.0
 
 
 @dataclass
@@ -144,7 +144,7 @@ class Supervisor:
         for copier in copiers:
             copier.finish()
         while not all(copier.is_done for copier in copiers):
-            received = self._wait(time.monotonic() + _PATIENCE_SECONDS, copiers)
+            received = self._wait(time.monotonic() + _LONG_WAIT_SECONDS, copiers)
             if received in FORWARDED_SIGNALS:
                 self.note(f"{received.name if received else ''}: output that nobody takes is left")
                 return
@@ -154,13 +154,13 @@ class Supervisor:
 
         SIGTERM leaves them their time, unless it comes again; other signals end them.
         """
-        patience: float | None = time.monotonic() + _PATIENCE_SECONDS
+        say_at: float | None = time.monotonic() + _LONG_WAIT_SECONDS
         # It may have been killed with the command; waiting for the copies has taken that signal.
         self._reap()
         while uploader.pid not in self.statuses:
-            received = self.signals.wait_until(patience)
+            received = self.signals.wait_until(say_at)
             if received is None:
-                patience = None
+                say_at = None
                 say()
             elif received is signal.SIGCHLD:
                 self._reap()

@@ -23,18 +23,18 @@ class Watched(threading.Condition):
         self.waiting.release()
         return super().wait(timeout)
 
+    def someone_waits(self) -> None:
+        assert self.waiting.acquire(timeout=30)
+
 
 @pytest.fixture
-def budget() -> MemoryLimiter:
-    made = MemoryLimiter(100)
-    made._changed = Watched()
-    return made
+def changed() -> Watched:
+    return Watched()
 
 
-def someone_waits(budget: MemoryLimiter) -> None:
-    watched = budget._changed
-    assert isinstance(watched, Watched)
-    assert watched.waiting.acquire(timeout=30)
+@pytest.fixture
+def budget(changed: Watched) -> MemoryLimiter:
+    return MemoryLimiter(100, changed)
 
 
 def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, threading.Event]:
@@ -53,23 +53,23 @@ def test_what_fits_does_not_wait(budget: MemoryLimiter) -> None:
     assert [budget.acquire(size) for size in (60, 0, 40, 0)] == [60, 0, 40, 0]
 
 
-def test_what_does_not_fit_waits_until_it_does(budget: MemoryLimiter) -> None:
+def test_what_does_not_fit_waits_until_it_does(budget: MemoryLimiter, changed: Watched) -> None:
     held = [budget.acquire(50), budget.acquire(50)]
     thread, done = in_thread(lambda: budget.acquire(60))
-    someone_waits(budget)
+    changed.someone_waits()
     budget.release(held.pop())
     # Fifty are free, and that is not enough.
-    someone_waits(budget)
+    changed.someone_waits()
     assert not done.is_set()
     budget.release(held.pop())
     thread.join(30)
     assert done.is_set()
 
 
-def test_what_is_larger_than_all_passes_alone(budget: MemoryLimiter) -> None:
+def test_what_is_larger_than_all_passes_alone(budget: MemoryLimiter, changed: Watched) -> None:
     small = budget.acquire(1)
     thread, done = in_thread(lambda: budget.release(budget.acquire(10**9)))
-    someone_waits(budget)
+    changed.someone_waits()
     assert not done.is_set()
     budget.release(small)
     thread.join(30)
@@ -77,7 +77,7 @@ def test_what_is_larger_than_all_passes_alone(budget: MemoryLimiter) -> None:
     # All of it is back, and no more than all.
     assert budget.acquire(100) == 100
     _, second = in_thread(lambda: budget.acquire(1))
-    someone_waits(budget)
+    changed.someone_waits()
     assert not second.is_set()
     budget.release(100)
     assert second.wait(30)
@@ -87,11 +87,11 @@ def test_a_large_request_holds_no_more_than_there_is() -> None:
     assert MemoryLimiter(100).acquire(10**9) == 100
 
 
-def test_everybody_who_fits_goes_on(budget: MemoryLimiter) -> None:
+def test_everybody_who_fits_goes_on(budget: MemoryLimiter, changed: Watched) -> None:
     held = budget.acquire(100)
     threads = [in_thread(lambda: budget.acquire(30))[0] for _ in range(3)]
     for _ in threads:
-        someone_waits(budget)
+        changed.someone_waits()
     budget.release(held)
     for thread in threads:
         thread.join(30)

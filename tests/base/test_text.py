@@ -56,7 +56,7 @@ def test_every_other_character_is_shown_as_it_is(name: str) -> None:
         ("a\u2028b\u2029", "a\\u2028b\\u2029"),
     ],
 )
-def test_how_a_name_is_shown(name: str, shown: str) -> None:
+def test_what_could_act_on_a_terminal_is_shown_escaped(name: str, shown: str) -> None:
     assert printable(name) == shown
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import parse_qs, unquote, urlsplit
 
 import pytest
@@ -12,10 +12,8 @@ import pytest
 from tests.browser.conftest import OpenTab
 from tests.support.commands.serving import Serve
 from tests.support.commands.via import Tokens
-from tests.support.stored.executions import make_id, put_execution
-
-if TYPE_CHECKING:
-    from mypy_boto3_s3 import S3Client
+from tests.support.scene import Scene
+from tests.support.stored.executions import make_id
 
 pytestmark = pytest.mark.browser
 ENDED: dict[str, Any] = {"status": "completed", "artifact_status": "complete", "result": "pass"}
@@ -39,20 +37,18 @@ const look = async (path) => {
 
 
 def test_the_list_is_filtered_extended_and_updated(
-    new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
+    scene: Scene, new_tab: OpenTab, serve: Serve
 ) -> None:
     now = datetime.now(UTC)
     for number in range(100):
-        put_execution(
-            s3,
-            bucket,
+        scene.put_execution(
             make_id(now - timedelta(minutes=5 * number + 1), number),
             **ENDED | {"result": "fail" if number in (60, 90) else "pass"},
             test_suite=HOSTILE if number == 0 else "smoke",
             labels={"branch": HOSTILE},
             started_at=(now - timedelta(minutes=5 * number + 1)).isoformat(),
         )
-    running = put_execution(s3, bucket, make_id(now, 500), test_suite="slow")
+    running = scene.put_execution(make_id(now, 500), test_suite="slow")
     server, tab = serve(), new_tab()
     tab.open(f"{server.url}/ui/")
     assert tab.page.locator("tbody tr").count() == 50
@@ -67,7 +63,7 @@ def test_the_list_is_filtered_extended_and_updated(
     assert tab.page.get_by_label("Result").input_value() == "fail"
     tab.open(f"{server.url}/ui/?suite=slow")
     assert "running" in tab.text(f'[id="{running}"]')
-    put_execution(s3, bucket, running, test_suite="slow", **ENDED)
+    scene.put_execution(running, test_suite="slow", **ENDED)
     tab.wait("(id) => document.getElementById(id).innerText.includes('pass')", running)
     assert tab.page.evaluate("window.pwned") is None
     assert tab.seen.hosts == {urlsplit(server.url).netloc}
@@ -75,11 +71,11 @@ def test_the_list_is_filtered_extended_and_updated(
 
 
 def test_without_scripts_the_list_and_an_execution_can_be_read(
-    new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
+    scene: Scene, new_tab: OpenTab, serve: Serve
 ) -> None:
     files = {f"artifacts/screenshots/{number:02}.png": b"" for number in range(70)}
     files["logs/stdout.log"] = b"one\ntwo\n"
-    execution_id = put_execution(s3, bucket, files=files, test_suite="smoke", **ENDED)
+    execution_id = scene.put_execution(files=files, test_suite="smoke", **ENDED)
     tab = new_tab(java_script_enabled=False)
     tab.open(f"{serve().url}/ui/")
     tab.page.get_by_label("Suite").fill("smoke")
@@ -96,7 +92,7 @@ def test_without_scripts_the_list_and_an_execution_can_be_read(
 
 
 def test_stored_scripts_do_not_run_in_a_page(
-    new_tab: OpenTab, serve: Serve, tokens: Tokens, s3: S3Client, bucket: str
+    scene: Scene, new_tab: OpenTab, serve: Serve, tokens: Tokens
 ) -> None:
     name = "<img src=x onerror=parent.pwned=1>.html"
     files = {
@@ -108,8 +104,8 @@ def test_stored_scripts_do_not_run_in_a_page(
         "artifacts/custom/report/data.json": b"{}",
         "artifacts/screenshots/a.svg": SVG,
     }
-    execution_id = put_execution(
-        s3, bucket, files=files, test_suite=HOSTILE, labels={HOSTILE: HOSTILE}, **ENDED
+    execution_id = scene.put_execution(
+        files=files, test_suite=HOSTILE, labels={HOSTILE: HOSTILE}, **ENDED
     )
     server, tab = serve("--tokens", str(tokens.file)), new_tab()
     page = f"{server.url}/ui/executions/{execution_id}"
@@ -152,12 +148,10 @@ def test_stored_scripts_do_not_run_in_a_page(
     assert "/ui/login" in tab.page.url
 
 
-def test_it_works_below_a_path_behind_a_proxy(
-    new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
-) -> None:
+def test_it_works_below_a_path_behind_a_proxy(scene: Scene, new_tab: OpenTab, serve: Serve) -> None:
     files = {"logs/stdout.log": b"one\nERROR: two\n", "artifacts/screenshots/a.svg": SVG}
     files["artifacts/traces/a b.pcap"] = b"trace"
-    execution_id = put_execution(s3, bucket, files=files, test_suite="smoke", **ENDED)
+    execution_id = scene.put_execution(files=files, test_suite="smoke", **ENDED)
     server, tab = serve("--viewer", ".pcap=https://viewer.example/#!/?url="), new_tab()
     outside: list[str] = []
 
@@ -186,9 +180,7 @@ def test_it_works_below_a_path_behind_a_proxy(
     assert outside == []
 
 
-def test_the_pages_are_accessible(
-    new_tab: OpenTab, serve: Serve, s3: S3Client, bucket: str
-) -> None:
+def test_the_pages_are_accessible(scene: Scene, new_tab: OpenTab, serve: Serve) -> None:
     """Look at each page as axe does, in both themes, and for what is wider than a telephone."""
     from axe_playwright_python.sync_playwright import Axe
 
@@ -201,9 +193,7 @@ def test_the_pages_are_accessible(
     }
     now = datetime.now(UTC)
     first, second = (
-        put_execution(
-            s3,
-            bucket,
+        scene.put_execution(
             make_id(now, number),
             files={**files, "logs/bench.log": b"door %d\n" % number},
             **ENDED | {"result": result, "artifact_status": "artifact_error"},

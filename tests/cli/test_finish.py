@@ -194,7 +194,9 @@ def test_an_upload_after_the_end_extends_the_manifest_and_the_history_follows(
     assert scene.contents("history/") == history
 
 
-def test_a_failed_upload_is_on_record_until_it_is_mended(scene: Scene, execution: str) -> None:
+def test_a_failed_upload_is_on_record_until_the_same_files_are_stored(
+    scene: Scene, execution: str
+) -> None:
     tree = scene.write_tree({"good.txt": "good"})
     bad = tree / "bad\x1b[31m.txt"
     bad.write_text("bad")

@@ -339,7 +339,7 @@ def test_no_match_is_exit_code_1(cli: RunCommand, searched: str, tmp_path: Path)
     assert (tmp_path / "none").read_bytes() == b""
 
 
-def test_counting_matches(cli: RunCommand, searched: str) -> None:
+def test_c_counts_the_lines_that_match(cli: RunCommand, searched: str) -> None:
     assert cli("logs", searched, "--grep", "ERROR", "-c").ok().out == "4\n"
     assert cli("logs", searched, "--grep", "ERROR", "-c", "--all-logs").ok().out == "stdout | 4\n"
 

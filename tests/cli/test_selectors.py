@@ -102,7 +102,7 @@ def test_a_url_and_an_id_with_a_slash_cost_no_listing(scene: Scene, executions: 
         ("01", 2, "give more of the ID"),
     ],
 )
-def test_what_stands_for_no_execution(
+def test_what_stands_for_no_execution_is_refused_with_the_reason(
     cli: RunCommand, executions: list[str], selector: str, code: int, said: str
 ) -> None:
     assert said in cli("show", selector).expect(code).err

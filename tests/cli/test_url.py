@@ -248,7 +248,9 @@ def test_a_link_states_the_type_of_the_name_whatever_was_stored(
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("1s", 1), ("1h30m", 5400), ("7d", 604_800)])
-def test_as_long_as_asked(cli: RunCommand, execution: str, text: str, seconds: int) -> None:
+def test_a_url_is_valid_for_as_long_as_asked(
+    cli: RunCommand, execution: str, text: str, seconds: int
+) -> None:
     result = cli("url", execution, "stdout", "--expires-in", text).ok()
     assert signed_seconds(result.out) == seconds
 

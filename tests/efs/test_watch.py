@@ -10,7 +10,9 @@ from typing import Any
 
 import pytest
 
-from orchestrator_cli.core.efs.watch import StopRequest
+from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
+from orchestrator_cli.core.efs.events import SyncSummary
+from orchestrator_cli.core.efs.watch import StopRequest, watch
 
 
 def at_line(number: int, strike: Callable[[], None]) -> Callable[..., Any]:
@@ -49,3 +51,39 @@ def test_a_pause_ends_at_once_where_the_signal_came_before() -> None:
     stop.set()
     stop.wait(3600)
     assert stop.is_set()
+
+
+class CountedPauses(StopRequest):
+    """Ends the watch after so many pauses, which take no time."""
+
+    def __init__(self, count: int) -> None:
+        super().__init__()
+        self._count = count
+        self.seconds: list[float] = []
+
+    def wait(self, seconds: float) -> None:
+        self.seconds.append(seconds)
+        if len(self.seconds) == self._count:
+            self.set()
+
+
+def test_a_trouble_that_lasts_is_told_once_and_again_after_a_pass_that_went_well() -> None:
+    passes = iter([*"aaaaab", None, "b", None])
+    told: list[str] = []
+    stop = CountedPauses(9)
+
+    def one_pass() -> SyncSummary:
+        trouble = next(passes)
+        if trouble is not None:
+            raise UnavailableError(trouble)
+        return SyncSummary()
+
+    def on_trouble(error: OrchestratorError) -> None:
+        told.append(error.message)
+
+    watch(one_pass, stop, 10, lambda summary: told.append("well"), on_trouble)
+    assert told == ["a", "b", "well", "b", "well"]
+    *_, last, well, again, end = stop.seconds
+    assert max(stop.seconds) <= 80
+    assert (last, well, end) == (80, 10, 10)
+    assert again < last

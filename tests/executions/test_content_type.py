@@ -39,7 +39,9 @@ def test_logs_without_a_suffix_are_text(path: str) -> None:
         (".1", "application/octet-stream"),
     ],
 )
-def test_others_are_not(path: str, content_type: str) -> None:
+def test_other_names_with_a_number_have_the_type_of_their_ending(
+    path: str, content_type: str
+) -> None:
     assert content_type_of(path) == content_type
 
 

@@ -379,7 +379,7 @@ def test_a_listing_that_starts_at_an_id_does_not_skip_it() -> None:
         ("live/x", "artifacts/custom/live/x"),
     ],
 )
-def test_where_a_file_goes(relative: str, path: str) -> None:
+def test_a_file_goes_where_its_name_says(relative: str, path: str) -> None:
     assert storage_path_for(relative) == path
 
 
@@ -420,7 +420,9 @@ def test_a_placed_file_is_refused_only_for_its_length(name: str) -> None:
         ("STDOUT", None),
     ],
 )
-def test_the_name_of_a_log(name: str, path: str | None) -> None:
+def test_a_log_is_named_with_or_without_its_directory_and_suffix(
+    name: str, path: str | None
+) -> None:
     assert log_storage_path(name) == path
 
 

@@ -204,7 +204,7 @@ level=errors
 """
 
 
-def test_lines_by_which_test_frameworks_and_ci_systems_tell_of_an_error() -> None:
+def test_lines_by_which_test_frameworks_and_ci_systems_tell_of_an_error_are_found() -> None:
     index = index_log([SUCCESSES, b"\n", FAILURES], "etag")
     silent = SUCCESSES.count(b"\n") + 1
     assert [line - silent for _, line in index.errors] == list(range(FAILURES.count(b"\n")))

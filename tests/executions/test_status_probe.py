@@ -58,7 +58,7 @@ def test_everything_else_is_looked_at_in_full(
 
 
 @pytest.mark.parametrize("content", [b"", b"[]", b"{", b"\xff", b"[" * 100_000])
-def test_what_is_no_record(scene: Scene, execution: str, content: bytes) -> None:
+def test_what_is_no_record_is_not_running(scene: Scene, execution: str, content: bytes) -> None:
     scene.s3.put_object(Bucket=scene.bucket, Key=metadata_key(execution), Body=content)
     assert find_running(open_store(scene.bucket), execution) is None
 

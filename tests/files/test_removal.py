@@ -6,7 +6,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -15,8 +14,8 @@ from orchestrator_cli.core.files.checks import UnsafeFileError
 from orchestrator_cli.core.files.directory import Directory
 from orchestrator_cli.core.files.removal import remove_tree
 from tests.files.flipping import flipping
+from tests.support.scene import write_tree
 
-MakeTree = Callable[[dict[str, bytes | str]], Path]
 _TRIES = 800
 _MOST_TRIES = 100_000
 
@@ -26,10 +25,8 @@ def remove(root: Path, name: str) -> None:
         remove_tree(parent, name)
 
 
-def test_all_of_a_tree_is_removed_and_no_link_is_followed(
-    make_tree: MakeTree, tmp_path: Path
-) -> None:
-    root = make_tree({"t/a/b/c": "", "t/a/d": "", "t/e": "", "kept": ""})
+def test_all_of_a_tree_is_removed_and_no_link_is_followed(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"t/a/b/c": "", "t/a/d": "", "t/e": "", "kept": ""})
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "x").write_bytes(b"")
     (root / "t" / "a" / "link").symlink_to(tmp_path / "outside")
@@ -39,8 +36,8 @@ def test_all_of_a_tree_is_removed_and_no_link_is_followed(
     assert (tmp_path / "outside" / "x").exists()
 
 
-def test_a_link_in_the_place_of_the_tree_is_left(make_tree: MakeTree, tmp_path: Path) -> None:
-    root = make_tree({"kept/x": ""})
+def test_a_link_in_the_place_of_the_tree_is_left(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"kept/x": ""})
     (tmp_path / "t").symlink_to(root)
     with pytest.raises(UnsafeFileError):
         remove(tmp_path, "t")
@@ -60,9 +57,9 @@ def test_a_tree_of_any_depth_is_removed(tmp_path: Path) -> None:
 
 
 def test_a_directory_that_was_moved_away_is_not_gone_up_from(
-    make_tree: MakeTree, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = make_tree({"t/a/b/c": "", "t/z": ""})
+    root = write_tree(tmp_path / "tree", {"t/a/b/c": "", "t/z": ""})
     outside = tmp_path / "outside"
     (outside / "b").mkdir(parents=True)
     (outside / "kept").write_bytes(b"")
@@ -118,8 +115,8 @@ remove_tree(Directory.open_root(sys.argv[1]), "t")
 
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="only Linux has mounts of one's own")
 @pytest.mark.parametrize("place", ["t", "t/a"])
-def test_what_is_mounted_in_a_tree_is_left(make_tree: MakeTree, tmp_path: Path, place: str) -> None:
-    root = make_tree({"t/a/b": ""})
+def test_what_is_mounted_in_a_tree_is_left(tmp_path: Path, place: str) -> None:
+    root = write_tree(tmp_path / "tree", {"t/a/b": ""})
     # On the same device: only its mount tells.
     (tmp_path / "outside").mkdir()
     (tmp_path / "outside" / "x").write_bytes(b"")

@@ -7,7 +7,7 @@ import gc
 import os
 import tempfile
 import tracemalloc
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -23,8 +23,8 @@ from orchestrator_cli.core.files.tree import MOST_DEEP, NamedFile, Tree
 from orchestrator_cli.core.files.walk import Entry, walk
 from tests.files.flipping import flipping
 from tests.support.commands.limits import needs_another_user
+from tests.support.scene import write_tree
 
-MakeTree = Callable[[dict[str, bytes | str]], Path]
 SECRET = b"the secret"
 _TRIES = 1500
 _MOST_TRIES = 100_000
@@ -47,9 +47,9 @@ def open_below(root: Path) -> int:
 # --- honest trees ----------------------------------------------------------------------------
 
 
-def test_entries_come_in_the_order_of_keys(make_tree: MakeTree) -> None:
+def test_entries_come_in_the_order_of_keys(tmp_path: Path) -> None:
     names = ["a/b", "a-b", "a.b", "a/c/d", "ab", "b", "é/x", "z/\U0001f600", "z/\uffee"]
-    tree = Tree.named(make_tree(dict.fromkeys(names, "")))
+    tree = Tree.named(write_tree(tmp_path / "tree", dict.fromkeys(names, "")))
     assert files(tree) == sorted(names, key=str.encode)
 
 
@@ -73,8 +73,8 @@ def test_every_file_comes_once_and_in_order(paths: set[tuple[str, ...]]) -> None
     assert found == sorted(("/".join(path) for path in wanted), key=os.fsencode)
 
 
-def test_a_directory_comes_before_what_is_in_it(make_tree: MakeTree) -> None:
-    tree = Tree.named(make_tree({"a/b/c": "1"}))
+def test_a_directory_comes_before_what_is_in_it(tmp_path: Path) -> None:
+    tree = Tree.named(write_tree(tmp_path / "tree", {"a/b/c": "1"}))
     entries = list(walk(tree))
     assert [(entry.relative, entry.kind) for entry in entries] == [
         ("a", FileKind.DIRECTORY),
@@ -86,18 +86,18 @@ def test_a_directory_comes_before_what_is_in_it(make_tree: MakeTree) -> None:
     assert [entry.relative for entry in walk(tree, ("a", "b"))] == ["a/b/c"]
 
 
-def test_what_is_not_entered_is_not_looked_into(make_tree: MakeTree) -> None:
-    tree = Tree.named(make_tree({"in/x": "", ".git/y": ""}))
+def test_what_is_not_entered_is_not_looked_into(tmp_path: Path) -> None:
+    tree = Tree.named(write_tree(tmp_path / "tree", {"in/x": "", ".git/y": ""}))
     found = [entry.relative for entry in walk(tree, enters=lambda entry: entry.name != ".git")]
     assert found == [".git", "in", "in/x"]
 
 
 @pytest.mark.skipif(not Path("/proc/self/fd").is_dir(), reason="cannot see what is open")
-def test_a_file_can_be_opened_long_after_with_few_directories_open(make_tree: MakeTree) -> None:
+def test_a_file_can_be_opened_long_after_with_few_directories_open(tmp_path: Path) -> None:
     wide: dict[str, bytes | str] = {
         f"{number:03}/{number:03}/file": str(number) for number in range(200)
     }
-    root = make_tree(wide)
+    root = write_tree(tmp_path / "tree", wide)
     tree = Tree(Directory.open_root(root), most_open=8)
     entries = [entry for entry in walk(tree) if entry.kind is FileKind.FILE]
     assert 0 < open_below(root) <= 9
@@ -109,8 +109,10 @@ def test_a_file_can_be_opened_long_after_with_few_directories_open(make_tree: Ma
     assert open_below(root) == 0
 
 
-def test_many_threads_share_few_open_directories(make_tree: MakeTree) -> None:
-    root = make_tree({f"{number:02}/in/file": str(number) for number in range(40)})
+def test_many_threads_share_few_open_directories(tmp_path: Path) -> None:
+    root = write_tree(
+        tmp_path / "tree", {f"{number:02}/in/file": str(number) for number in range(40)}
+    )
     for number in range(40):
         (root / f"{number:02}/link").symlink_to("in/../in/file")
     tree = Tree(Directory.open_root(root), most_open=2)
@@ -190,8 +192,8 @@ def nobody() -> Iterator[None]:
         os.seteuid(user)
 
 
-def test_what_may_not_be_read_is_told_of_and_stops_nothing(make_tree: MakeTree) -> None:
-    root = make_tree({"closed/x": "", "open/y": ""})
+def test_what_may_not_be_read_is_told_of_and_stops_nothing(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"closed/x": "", "open/y": ""})
     root.chmod(0o755)
     (root / "open").chmod(0o755)
     (root / "closed").chmod(0)
@@ -205,8 +207,8 @@ def test_what_may_not_be_read_is_told_of_and_stops_nothing(make_tree: MakeTree) 
     assert isinstance(entries[1].error, PermissionError)
 
 
-def test_what_vanishes_is_told_of(make_tree: MakeTree) -> None:
-    root = make_tree({"a": "", "b": "", "c/d": "", "e": ""})
+def test_what_vanishes_is_told_of(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"a": "", "b": "", "c/d": "", "e": ""})
     entries = walk(Tree.named(root))
     next(entries)
     (root / "b").unlink()
@@ -219,8 +221,8 @@ def test_what_vanishes_is_told_of(make_tree: MakeTree) -> None:
 # --- links -----------------------------------------------------------------------------------
 
 
-def test_each_link_is_told_by_where_it_leads(make_tree: MakeTree, tmp_path: Path) -> None:
-    root = make_tree({"real/a.txt": "12", "sub/b.txt": "", "file": ""})
+def test_each_link_is_told_by_where_it_leads(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"real/a.txt": "12", "sub/b.txt": "", "file": ""})
     (tmp_path / "outside.txt").write_bytes(SECRET)
     (tmp_path / "neighbour").mkdir()
     (tmp_path / "neighbour" / "back").symlink_to(root / "file")
@@ -263,8 +265,8 @@ def test_each_link_is_told_by_where_it_leads(make_tree: MakeTree, tmp_path: Path
         assert file.read() == b"12"
 
 
-def test_a_link_that_changes_is_opened_as_what_it_was(make_tree: MakeTree, tmp_path: Path) -> None:
-    root = make_tree({"real/a.txt": "12"})
+def test_a_link_that_changes_is_opened_as_what_it_was(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"real/a.txt": "12"})
     (tmp_path / "real").mkdir()
     (tmp_path / "real" / "a.txt").write_bytes(SECRET)
     (root / "link").symlink_to("real/a.txt")

@@ -167,7 +167,7 @@ _BAD_FILES: list[dict[str, Any]] = [
 ]
 
 
-def test_files_that_nobody_may_store(scene: Scene, ask: Ask) -> None:
+def test_an_offer_that_is_not_valid_is_refused(scene: Scene, ask: Ask) -> None:
     for bad in _BAD_FILES:
         body = problem(ask({"files": [offer(b"good"), offer() | bad]}), 400, "usage")
         assert body["exit_code"] == 2, bad
@@ -182,7 +182,7 @@ def test_files_that_nobody_may_store(scene: Scene, ask: Ask) -> None:
     assert [key for key in scene.list_keys() if not key.endswith("metadata.json")] == []
 
 
-def test_calls_that_nobody_may_make(ask: Ask, server: Server, execution: str) -> None:
+def test_a_request_that_is_not_valid_is_refused(ask: Ask, server: Server, execution: str) -> None:
     part = {"number": 1, "size_bytes": 5, "sha256": _HASH}
     upload = {"path": "a.bin", "upload_id": "x"}
     whole = {"size_bytes": 5, "checksums": [f"sha256:{_HASH}-1"]}
@@ -233,7 +233,7 @@ def test_a_record_is_bounded_and_printable(scene: Scene, ask: Ask, execution: st
     assert record["failures"][0]["error"].startswith("\\x1b[31m")
 
 
-def test_what_is_no_token(scene: Scene) -> None:
+def test_a_line_or_options_that_make_no_token_are_refused(scene: Scene) -> None:
     file, digest = scene.directory / "tokens", "sha256:" + "0" * 64
     for line in (
         f"a upload bench {digest}",
@@ -268,7 +268,7 @@ def test_what_is_no_token(scene: Scene) -> None:
         scene.cli("serve", "--port", "0", *options).expect(2)
 
 
-def test_head_wherever_get_is(scene: Scene, server: Server) -> None:
+def test_head_is_answered_wherever_get_is(scene: Scene, server: Server) -> None:
     execution = scene.put_execution(files={"logs/stdout.log": b"x\n"})
     base = f"/executions/{execution}"
     for path in (

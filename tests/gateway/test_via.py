@@ -5,15 +5,12 @@ from __future__ import annotations
 import shutil
 import signal
 import socket
-from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator_cli.core.executions.keys import metadata_key
 from tests.support.commands.forkserver import ForkServer
-from tests.support.commands.running import RunCommand
 from tests.support.commands.serving import Serve
 from tests.support.commands.via import Tokens, Via, make_via, via_environment
 from tests.support.proxy import faults, quirks
@@ -24,7 +21,6 @@ from tests.support.stored.executions import make_id
 
 LARGE = content(PART + 9)
 BIG = content(3 * PART + 9)
-MakeTree = Callable[..., Path]
 
 
 @pytest.fixture
@@ -148,7 +144,9 @@ def test_a_dry_run_compares_and_stores_nothing(scene: Scene, via: Via, execution
     assert list(stored(scene, execution)) == ["artifacts/custom/a.txt"]
 
 
-def test_what_failed_is_recorded_and_mended(scene: Scene, via: Via, execution: str) -> None:
+def test_what_failed_is_on_record_until_it_is_stored(
+    scene: Scene, via: Via, execution: str
+) -> None:
     deep = "/".join(["d" * 200] * 6)
     tree = scene.write_tree({"a.txt": "a", f"{deep}/b.txt": "b"})
     failed = scene.cli("upload", execution, tree, *via.options, env=via.env).expect(3)
@@ -329,7 +327,7 @@ def test_what_answers_anything_with_a_page_has_stored_nothing(
 
 
 @pytest.mark.parametrize(("other", "code"), [(b"mine", 0), (b"other", 6)])
-def test_somebody_else_is_first(
+def test_a_file_that_somebody_stored_first_is_identical_or_a_conflict(
     scene: Scene, other: bytes, code: int, server_forks: ForkServer, via: Via, execution: str
 ) -> None:
     file = scene.write_tree({"a.txt": b"mine"}) / "a.txt"
@@ -345,7 +343,7 @@ def test_somebody_else_is_first(
     assert scene.contents(key) == {key: other}
 
 
-def test_an_upload_that_somebody_ends(
+def test_an_upload_that_somebody_ends_begins_anew(
     scene: Scene, server_forks: ForkServer, via: Via, execution: str
 ) -> None:
     file = scene.write_tree({"big.bin": LARGE}) / "big.bin"
@@ -385,7 +383,7 @@ def test_a_url_that_has_expired_is_asked_again(
 
 
 @pytest.mark.parametrize("operation", ["PutObject", "UploadPart", "CompleteMultipartUpload"])
-def test_an_answer_that_is_lost(
+def test_a_response_that_is_lost_stores_nothing_twice(
     scene: Scene, operation: str, via: Via, execution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)
@@ -405,7 +403,9 @@ def test_a_body_that_arrives_damaged_is_sent_again(scene: Scene, via: Via, execu
     assert stored(scene, execution)["artifacts/custom/big.bin"][0] == LARGE
 
 
-def test_who_may_upload(scene: Scene, serve: Serve, tokens: Tokens) -> None:
+def test_only_a_token_of_the_execution_or_its_bench_may_upload(
+    scene: Scene, serve: Serve, tokens: Tokens
+) -> None:
     file = scene.write_tree({"a.txt": "a"}) / "a.txt"
     own = scene.put_execution(make_id(), bench_id="bench-7", runner_type="onprem")
     other = scene.put_execution(make_id(number=1))
@@ -435,7 +435,7 @@ def test_who_may_upload(scene: Scene, serve: Serve, tokens: Tokens) -> None:
     assert "orc_" not in log
 
 
-def test_where_nothing_can_be_uploaded(scene: Scene, via: Via) -> None:
+def test_an_upload_that_cannot_begin_says_why(scene: Scene, via: Via) -> None:
     file = scene.write_tree({"a.txt": "a"}) / "a.txt"
 
     def attempt(code: int, *options: Any, execution: str = make_id()) -> str:
@@ -459,13 +459,13 @@ def test_where_nothing_can_be_uploaded(scene: Scene, via: Via) -> None:
     )
 
 
-def test_a_server_that_is_away_is_exit_9(
-    cli: RunCommand, make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_is_away_is_exit_9(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
     impatient(monkeypatch)
-    file = make_tree({"a.txt": "a"}) / "a.txt"
+    file = scene.write_tree({"a.txt": "a"}) / "a.txt"
     with socket.create_server(("127.0.0.1", 0)) as unused:
         url = f"http://127.0.0.1:{unused.getsockname()[1]}"
-    away = cli("upload", make_id(), file, "--via", url, env=via_environment("orc_x")).expect(9)
+    away = scene.cli("upload", make_id(), file, "--via", url, env=via_environment("orc_x")).expect(
+        9
+    )
     assert "connection refused" in away.err
     assert f"--via {url}" in away.err

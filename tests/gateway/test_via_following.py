@@ -15,7 +15,7 @@ from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLogFoll
 from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
 from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.gateway.client.source import GatewaySource
-from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
+from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, Notice
 from tests.support.commands.serving import Serve
 from tests.support.commands.via import Tokens, Via, make_via, via_environment
 from tests.support.proxy.faults import ResetBefore, slow_down
@@ -61,7 +61,7 @@ def gateway(via: Via) -> Iterator[Proxy]:
 class Following:
     """A follower in turned time, and what it has told."""
 
-    def __init__(self, gateway: Proxy, via: Via, out: LogWriter, patience: Patience) -> None:
+    def __init__(self, gateway: Proxy, via: Via, out: LogWriter, give_up: GiveUpPolicy) -> None:
         self.clock = Clock()
         self.notices: list[Notice] = []
         policy = TurnedPolicy(attempts=1, patience_seconds=0, clock=self.clock, turned=self.clock)
@@ -72,7 +72,7 @@ class Following:
         self._chunks = ServedLogFollower(
             served,
             0,
-            patience,
+            give_up,
             lambda notice, _: self.notices.append(notice),
             lambda: source.read_record(out.execution_id)["status"] == "running",
         ).chunks()
@@ -87,7 +87,7 @@ class Following:
 def test_no_byte_is_missed_while_the_server_or_its_s3_is_away(
     recorder: Proxy, via: Via, gateway: Proxy, out: LogWriter
 ) -> None:
-    following = Following(gateway, via, out, Patience(60))
+    following = Following(gateway, via, out, GiveUpPolicy(60))
     assert following.next() == b"one\n"
     gateway.inject(ResetBefore(), times=None)
     out.write(b"two\n")
@@ -104,16 +104,16 @@ def test_no_byte_is_missed_while_the_server_or_its_s3_is_away(
     assert following.rest() == b""
 
 
-@pytest.mark.parametrize("has_no_end", [False, True])
+@pytest.mark.parametrize("waits_forever", [False, True])
 def test_server_that_stays_away_is_given_up_where_nobody_watches(
-    via: Via, gateway: Proxy, out: LogWriter, has_no_end: bool
+    via: Via, gateway: Proxy, out: LogWriter, waits_forever: bool
 ) -> None:
-    following = Following(gateway, via, out, Patience(60, has_no_end))
+    following = Following(gateway, via, out, GiveUpPolicy(60, waits_forever))
     assert following.next() == b"one\n"
     gateway.inject(ResetBefore(), times=None)
     following.clock.at(1000, gateway.heal)
     following.clock.at(1000, lambda: out.write(b"two\n"))
-    if has_no_end:
+    if waits_forever:
         assert following.next() == b"two\n"
         return
     with pytest.raises(UnavailableError) as gone:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import socket
 import urllib.request
-from collections.abc import Callable
-from pathlib import Path
 
 import pytest
 
@@ -21,10 +19,10 @@ Env = dict[str, str | None]
 
 
 @pytest.fixture
-def execution(cli: RunCommand, make_tree: Callable[..., Path]) -> str:
+def execution(scene: Scene) -> str:
     """A failed execution with logs, a large file, an empty one, and one of a strange name."""
-    execution_id = cli("new", "--suite", "smoke").ok().out.strip()
-    tree = make_tree(
+    execution_id = scene.new_execution("--suite", "smoke")
+    tree = scene.write_tree(
         {
             "stdout.log": "".join(f"{n} \x1b[31mline\x1b[0m\n" for n in range(60_000)),
             "stderr.log": "panic: one\n",
@@ -33,9 +31,9 @@ def execution(cli: RunCommand, make_tree: Callable[..., Path]) -> str:
             "big.bin": content(PART + 9),
         }
     )
-    cli("upload", execution_id, tree).ok()
-    cli("finish", execution_id, "--result", "fail").ok()
-    return str(execution_id)
+    scene.cli("upload", execution_id, tree).ok()
+    scene.cli("finish", execution_id, "--result", "fail").ok()
+    return execution_id
 
 
 @pytest.fixture
@@ -134,7 +132,7 @@ def test_an_archived_file_tells_its_whole_story(scene: Scene, reader: Env, execu
     assert "[DEEP_ARCHIVE]" in scene.cli("ls", execution, env=reader).ok().out
 
 
-def test_who_may_read(
+def test_only_a_token_for_reading_may_read(
     cli: RunCommand, via: Via, execution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)

@@ -106,7 +106,7 @@ def test_where_more_bring_nothing_they_stay() -> None:
     assert feed(clock, clock.controller(), busy=0.1, rate=200, answer_seconds=0.02) == 32
 
 
-def test_never_more_than_asked_for() -> None:
+def test_there_are_never_more_than_asked_for() -> None:
     clock = Clock()
     assert feed(clock, clock.controller(10), busy=0.1, rate=0.02, answer_seconds=0.02) == 10
     assert clock.controller(1).limit == 1

@@ -312,7 +312,7 @@ def test_a_body_that_is_shorter_than_it_says_is_an_error_at_once(transport: Tran
 
 
 @pytest.mark.skipif(not os.path.isdir("/dev/fd"), reason="cannot see what is open")
-def test_descriptors_above_those_that_select_can_take(transport: Transport) -> None:
+def test_requests_go_on_with_more_descriptors_than_select_can_take(transport: Transport) -> None:
     import resource
 
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)

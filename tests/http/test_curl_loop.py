@@ -135,7 +135,8 @@ def test_a_sleep_holds_up_nobody_else() -> None:
     with load_server() as server, opened_loop() as loop:
         started = time.monotonic()
         found = list(loop.run(sleepy(server.url, seconds) for seconds in [0.2, 0.05] * 50))
-        assert 0.2 <= time.monotonic() - started < 5
+        # One after the other, they would sleep for 12.5 seconds.
+        assert 0.2 <= time.monotonic() - started < 10
     assert found == ["0.05 200"] * 50 + ["0.2 200"] * 50
 
 
@@ -277,11 +278,9 @@ def test_stopping_ends_all_at_once() -> None:
 
 
 def test_slow_responses_are_met_by_many_requests_in_one_round() -> None:
-    with load_server(1.0) as server, opened_loop() as loop:
-        started = time.monotonic()
-        assert len(list(loop.run(get(f"{server.url}/{n}") for n in range(600)))) == 600
-        # 16 in the first round; 256 in each of three more; the rest is for other work here.
-        assert time.monotonic() - started < 7
+    with load_server(0.5) as server, opened_loop() as loop:
+        assert len(list(loop.run(get(f"{server.url}/{n}") for n in range(300)))) == 300
+    # 16 in the first round and 256 in the second; doubled in each, there were 128 at most.
     assert server.most_in_flight > 200
 
 

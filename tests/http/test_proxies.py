@@ -157,7 +157,9 @@ def test_the_credentials_of_a_proxy_are_not_in_what_is_shown() -> None:
 
 
 @pytest.mark.parametrize("named", ["ftp://user:hunter2@host", "http://host:port", "http://"])
-def test_a_proxy_that_cannot_be_used(named: str, transport: Transport) -> None:
+def test_a_proxy_that_cannot_be_used_is_refused_without_its_password(
+    named: str, transport: Transport
+) -> None:
     with pytest.raises(InvalidProxyError) as caught:
         proxy_for("http://a/", {"http_proxy": named})
     assert "hunter2" not in str(caught.value)
@@ -256,7 +258,7 @@ def test_a_proxy_that_is_not_there_is_named(scheme: str, make_transport: MakeTra
     assert str(error).startswith(f"connection refused by the proxy http://127.0.0.1:{port} (on the")
 
 
-def test_a_proxy_whose_name_nobody_knows(make_transport: MakeTransport) -> None:
+def test_a_proxy_whose_name_nobody_knows_is_named(make_transport: MakeTransport) -> None:
     # A name that is too long for one: nobody is asked for it.
     host = "a" * 64 + ".example"
     transport = make_transport(proxies={"http_proxy": f"http://{host}:3128"})

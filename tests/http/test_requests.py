@@ -13,7 +13,7 @@ from tests.support.servers.certificates import Certificate
 from tests.support.servers.scripted import Peer, scripted, serve_on
 
 
-def test_what_a_request_says(make_transport: MakeTransport) -> None:
+def test_a_request_has_its_headers_and_no_others(make_transport: MakeTransport) -> None:
     transport = make_transport(user_agent="orchestrator/9")
     with scripted(serve_on) as server:
         headers = {"x-amz-date": "d", "x-empty": ""}
@@ -44,7 +44,7 @@ def test_what_a_request_says(make_transport: MakeTransport) -> None:
         ("/%2E%2E/a%2Fb?c=%20", "/%2E%2E/a%2Fb?c=%20"),
     ],
 )
-def test_what_a_url_asks_for(path: str, target: str, transport: Transport) -> None:
+def test_a_url_is_asked_for_as_it_is_written(path: str, target: str, transport: Transport) -> None:
     with scripted(serve_on) as server:
         transport.send(Request("GET", server.url + path))
     assert server.requests[0].target == target

@@ -120,7 +120,7 @@ def test_what_is_stored_compressed_is_not_unpacked(transport: Transport) -> None
 def test_the_time_to_the_first_byte_is_told(transport: Transport) -> None:
     def late(peer: Peer) -> None:
         peer.request()
-        peer._server.closing.wait(0.2)
+        peer.pause(0.2)
         peer.answer(b"ok")
 
     with scripted(late) as server:
@@ -237,7 +237,7 @@ def test_a_server_that_sends_a_byte_a_second_does_not_hold_us(
     def trickle(peer: Peer) -> None:
         peer.request()
         peer.send(OK + b"Content-Length: 1000\r\n\r\n")
-        while not peer._server.closing.wait(0.05):
+        while not peer.pause(0.05):
             peer.send(b"x")
 
     transport = make_transport(stall_timeout_seconds=20)

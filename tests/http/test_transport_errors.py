@@ -20,7 +20,7 @@ def failure(transport: Transport, url: str) -> TransportError:
     return caught.value
 
 
-def test_a_connection_that_is_refused(transport: Transport) -> None:
+def test_a_connection_that_is_refused_may_be_tried_again(transport: Transport) -> None:
     with refusing_port() as port:
         error = failure(transport, f"http://127.0.0.1:{port}/")
     assert error.kind is Kind.REFUSED

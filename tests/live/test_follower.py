@@ -12,7 +12,12 @@ from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError,
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import live_segment_key
 from orchestrator_cli.core.live.reading.follower import LogFollower, WriterLostError
-from orchestrator_cli.core.live.reading.heartbeat import Heartbeat, LivenessWatch, Notice, Patience
+from orchestrator_cli.core.live.reading.heartbeat import (
+    GiveUpPolicy,
+    Heartbeat,
+    LivenessWatch,
+    Notice,
+)
 from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
 from orchestrator_cli.core.live.reading.tail import join_last_lines
 from orchestrator_cli.core.live.state import LogPosition
@@ -43,14 +48,16 @@ class Followed:
     chunks: list[tuple[float, LiveChunk]] = field(default_factory=list)
     notices: list[tuple[Notice, float]] = field(default_factory=list)
 
-    def follow(self, reader: LiveReader | None = None, patience: Patience | None = None) -> bytes:
+    def follow(
+        self, reader: LiveReader | None = None, give_up: GiveUpPolicy | None = None
+    ) -> bytes:
         """Follow the log to its end, and return what of it was shown."""
         if reader is None:
             reader = LiveReader(self.store, self.execution_id, LOG)
             reader.join()
         heartbeat = Heartbeat(self.store, self.execution_id)
         watch = LivenessWatch(
-            heartbeat, patience or Patience(), lambda *told: self.notices.append(told)
+            heartbeat, give_up or GiveUpPolicy(), lambda *told: self.notices.append(told)
         )
         follower = LogFollower(self.store, self.execution_id, LOG, reader, watch, self.clock.wait)
         for chunk in follower.chunks():
@@ -228,7 +235,7 @@ def test_writer_that_comes_back_is_followed_again(
     clock.at(100, lambda: setattr(date, "seconds", 0))
     clock.at(100, lambda: writer.write(b"two\n", b""))
     clock.at(100, writer.store)
-    assert followed.follow(patience=Patience(has_no_end=True)) == b"one\ntwo\n"
+    assert followed.follow(give_up=GiveUpPolicy(waits_forever=True)) == b"one\ntwo\n"
     assert [notice for notice, _ in followed.notices] == [Notice.LOST, Notice.ALIVE_AGAIN]
 
 
@@ -246,7 +253,7 @@ def test_finished_execution_without_the_log_ends_it(
         writer.beat()
     clock.at(10, lambda: scene.put_execution(execution, status="completed", result="error"))
     with pytest.raises(WriterLostError, match=r"stdout\.log was not stored; it ends at byte 4"):
-        followed.follow(patience=Patience(has_no_end=True))
+        followed.follow(give_up=GiveUpPolicy(waits_forever=True))
 
 
 def test_writer_that_was_lost_before_is_given_up_soon(
@@ -311,7 +318,7 @@ def test_segment_that_is_damaged_is_an_error(
 
 @pytest.mark.parametrize("end", [b"", b"no newline"])
 @pytest.mark.parametrize("size", [7, 1000, 20_000])
-def test_last_lines(
+def test_last_lines_begin_where_they_should_in_few_requests(
     writer: LogWriter, followed: Followed, recorder: Proxy, end: bytes, size: int
 ) -> None:
     log = b"".join(b"%d %s\n" % (n, b"x" * (17 * n % 300)) for n in range(100)) + end

@@ -12,18 +12,19 @@ import pytest
 import urllib3
 
 from tests.support.commands.running import RunCommand
+from tests.support.scene import write_tree
 
 pytestmark = pytest.mark.localstack
 
-MakeTree = Callable[..., Path]
 LOG = b"\x1b[31mred\x1b[0m line\n" * 1000
 _GIVE_UP_SECONDS = 20
 
 
 @pytest.fixture
-def stored(cli: RunCommand, execution_id: str, make_tree: MakeTree) -> str:
+def stored(cli: RunCommand, execution_id: str, tmp_path: Path) -> str:
     """An execution with a log and a file whose name needs quoting."""
-    cli("upload", execution_id, make_tree({"stdout.log": LOG, "a b+ü%41.txt": b"odd"})).ok()
+    tree = write_tree(tmp_path / "tree", {"stdout.log": LOG, "a b+ü%41.txt": b"odd"})
+    cli("upload", execution_id, tree).ok()
     return execution_id
 
 

@@ -39,7 +39,9 @@ def server(serve: Serve) -> Server:
     return serve()
 
 
-def test_what_is_read_through_signed_urls(scene: Scene, via: Via, execution_id: str) -> None:
+def test_files_and_logs_are_read_through_signed_urls(
+    scene: Scene, via: Via, execution_id: str
+) -> None:
     tree = scene.write_tree({"stdout.log": b"one\ntwo\n", "big.bin": CONTENT, "empty.txt": b""})
     scene.cli("upload", execution_id, tree).ok()
     reader = via_environment(via.tokens.read)
@@ -76,7 +78,9 @@ def test_files_of_every_size_arrive_although_bodies_are_damaged(
     assert {one["outcome"] for one in again.json_lines()} == {"identical"}
 
 
-def test_it_goes_on_with_what_is_there(scene: Scene, via: Via, execution_id: str) -> None:
+def test_an_upload_goes_on_with_the_parts_that_match(
+    scene: Scene, via: Via, execution_id: str
+) -> None:
     key = f"executions/{execution_id}/artifacts/custom/big.bin"
     for data, numbers in ((noise(len(CONTENT), 9), (1, 2, 3)), (CONTENT, (1, 3))):
         begun = scene.s3.create_multipart_upload(

@@ -105,7 +105,9 @@ def test_a_month_as_it_is_written(size: int, standard: str, deep: str) -> None:
 
 
 @pytest.mark.parametrize(("size", "standard", "deep"), SUMS)
-def test_what_the_default_policy_makes_of_it(size: int, standard: str, deep: str) -> None:
+def test_the_default_policy_archives_only_what_is_large(
+    size: int, standard: str, deep: str
+) -> None:
     forecaster = make_forecaster(default_retention())
     estimate = bill_of(stored(size), forecaster=forecaster)
     usage = usage_of(stored(size), forecaster=forecaster)

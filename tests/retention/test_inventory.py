@@ -148,7 +148,7 @@ def check(records: list[Any]) -> None:
     assert (first["objects"], first["size_bytes"]) == (3, 1024 + 300 + 400)
     # One, and the end of its live log.
     assert (second["objects"], second["size_bytes"]) == (2, 5 * 1024**3)
-    # The hand-made sum of one object of 5 GiB: see test_cost_arithmetic.
+    # The hand-made sum of one object of 5 GiB: see test_billing.py.
     assert second["dollars_per_month"] == 0.004950206
     # 642 × 0.005 / 1,000: the parts follow from the ETag.
     assert second["request_dollars"] == 0.003215
@@ -259,7 +259,7 @@ def test_an_inventory_of_another_bucket_is_refused(scene: Scene, manifest: Path)
         ({"fileSchema": ", ".join([*FIELDS, "More"])}, 7, "is not as its manifest says"),
     ],
 )
-def test_a_manifest_that_cannot_be_used(
+def test_a_manifest_that_cannot_be_used_says_why(
     cli: RunCommand, tmp_path: Path, changes: dict[str, Any], code: int, said: str
 ) -> None:
     files = make_files("CSV", tmp_path)
@@ -277,7 +277,9 @@ def test_a_list_that_was_changed_is_not_believed(cli: RunCommand, tmp_path: Path
 
 
 @pytest.mark.parametrize("file_format", ["CSV", "Parquet"])
-def test_a_list_that_is_none(cli: RunCommand, tmp_path: Path, file_format: str) -> None:
+def test_a_list_of_another_format_than_its_manifest_says_is_exit_7(
+    cli: RunCommand, tmp_path: Path, file_format: str
+) -> None:
     files = {"stored/x": b"<html>"}
     path = put_on_disk(tmp_path / "inv", files, make_manifest(files, file_format))
     assert "is not as its manifest says" in cli("cost", "--inventory", path).expect(7).err

@@ -189,7 +189,7 @@ def test_a_rule_too_many_or_too_few_is_a_difference() -> None:
 
 
 @pytest.mark.parametrize("days", [30, 60, 90])
-def test_the_policy_allows(days: int) -> None:
+def test_the_policy_allows_archiving_after_30_to_90_days(days: int) -> None:
     check_policy(RetentionPolicy(archive_after_days=days))
 
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import re
 import shlex
 import signal
-import struct
 import sys
-import termios
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -456,8 +453,7 @@ def test_the_command_hears_of_a_new_window_size(
     )
     shown = terminal("run", "--", sys.executable, "-c", script)
     shown.read_until(b"ready")
-    size = struct.pack("HHHH", 33, 101, 0, 0)
-    fcntl.ioctl(shown._descriptor, termios.TIOCSWINSZ, size)
+    shown.resize(rows=33, columns=101)
     shown.read_until(rb"columns=101, lines=33")
     shown.send(b"\r")
     assert shown.wait() == 0

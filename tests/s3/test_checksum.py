@@ -169,7 +169,7 @@ def test_no_text_of_a_server_is_worse_than_no_checksum(text: str) -> None:
 # --- computing -------------------------------------------------------------------------------
 
 
-def test_known_digests() -> None:
+def test_digests_are_those_of_the_algorithms() -> None:
     assert sha256(b"abc").hex() == hashlib.sha256(b"abc").hexdigest()
     assert md5(bytearray(b"abc")).hex() == "900150983cd24fb0d6963f7d28e17f72"
     assert to_base64(sha256(b"")) == "47DEQpj8HBSa+/TImW+5JCeuQeRkm5NMpJWZG3hSuFU="

@@ -160,7 +160,7 @@ def test_a_file_that_is_none_of_configuration_is_named(tmp_path: Path) -> None:
         "http://ü",
     ],
 )
-def test_what_is_no_endpoint(url: str) -> None:
+def test_what_is_no_endpoint_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="not an endpoint"):
         resolved({}, endpoint_url=url)
 
@@ -181,7 +181,7 @@ def test_what_is_no_endpoint(url: str) -> None:
         ("", False),
     ],
 )
-def test_what_is_the_name_of_a_bucket(name: str, valid: bool) -> None:
+def test_a_bucket_has_a_plain_name_or_is_an_access_point(name: str, valid: bool) -> None:
     assert is_bucket_name(name) is valid
 
 

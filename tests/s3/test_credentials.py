@@ -314,7 +314,7 @@ def test_a_process_without_end_is_killed(
         chain_credentials(profile, "us-east-1", os.environ, ClientOptions).get()
 
 
-def test_nobody_has_any() -> None:
+def test_a_chain_without_credentials_is_a_fatal_error() -> None:
     with pytest.raises(AccessError, match="no AWS credentials found") as raised:
         ChainCredentials(lambda: None).get()
     assert raised.value.is_fatal

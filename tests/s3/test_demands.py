@@ -80,7 +80,7 @@ def test_every_request_carries_them(
     assert head["StorageClass"] == "INTELLIGENT_TIERING"
 
 
-def test_an_upload_through_a_server_carries_the_server_s(
+def test_an_upload_through_a_server_carries_the_demands_of_that_server(
     scene: Scene, serve: Serve, tokens: Tokens, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     execution_id = scene.cli("new").ok().out.strip()

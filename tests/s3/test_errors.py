@@ -557,7 +557,7 @@ def assert_unavailable(
     assert_tells_no_secret(error)
 
 
-def test_a_refused_connection(closed_port: int) -> None:
+def test_a_refused_connection_is_unavailable(closed_port: int) -> None:
     with make_clients(f"http://127.0.0.1:{closed_port}") as clients:
         for request in clients.requests.values():
             words = f"connection refused by 127.0.0.1:{closed_port}"
@@ -571,7 +571,7 @@ def test_no_answer_in_time_is_unavailable(silent_port: int) -> None:
             assert_unavailable(failure(request), words)
 
 
-def test_a_host_name_without_an_address() -> None:
+def test_a_host_name_without_an_address_is_unavailable() -> None:
     with make_clients("http://nothing.invalid:9000") as clients:
         for request in clients.requests.values():
             words = "the host name of nothing.invalid:9000 cannot be resolved"
@@ -622,7 +622,7 @@ def test_every_kind_that_hides_nothing_to_do_says_what_to_do() -> None:
         assert error.hint, kind
 
 
-def test_a_request_that_cannot_be_sent() -> None:
+def test_a_request_that_cannot_be_sent_is_refused_without_its_secret() -> None:
     fault = InvalidRequestError("the header x-amz-meta-a has characters", "x-amz-meta-a")
     assert type(map_exception(fault, "read of k")) is UsageError
     for header in ("authorization", "x-amz-security-token"):
@@ -742,7 +742,7 @@ def test_a_role_service_that_is_busy_can_pass() -> None:
         botocore.InvalidRegionError(region_name="x y"),
     ],
 )
-def test_settings_that_cannot_be_used(error: Exception) -> None:
+def test_settings_that_cannot_be_used_are_a_usage_error(error: Exception) -> None:
     translated = map_exception(error, "listing")
     assert isinstance(translated, UsageError)
     assert_tells_no_secret(translated)

@@ -86,7 +86,7 @@ def upload_pipe(bucket: str, data: bytes, store: ArtifactStore | None = None) ->
 # --- whole flows -------------------------------------------------------------------------
 
 
-def test_an_execution_from_new_to_verify(scene: Scene, server: str) -> None:
+def test_an_execution_is_made_finished_and_verified(scene: Scene, server: str) -> None:
     files: dict[str, bytes | str] = {name: f"content of {name}\n" * 9 for name in NAMES}
     files |= {"custom/empty": b"", "big.bin": DATA}
     tree = scene.write_tree(files)
@@ -160,7 +160,9 @@ def test_what_was_interrupted_is_resumed(scene: Scene, server: str, pipe: bool) 
     assert scene.unfinished_uploads() == {}
 
 
-def test_an_upload_that_ends_between_listing_it_and_its_parts(scene: Scene, server: str) -> None:
+def test_an_upload_that_ends_before_its_parts_are_listed_is_not_resumed(
+    scene: Scene, server: str
+) -> None:
     path = scene.directory / "big.bin"
     path.write_bytes(DATA)
     upload_id = begin(scene, KEY, [DATA[:PART]])

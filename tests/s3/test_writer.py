@@ -332,7 +332,7 @@ LOOKED_UP = "Content-Length: 5", "Last-Modified: Mon, 02 Feb 2026 10:00:00 GMT"
         (LOOKED_UP[0], "Last-Modified: yesterday"),
     ],
 )
-def test_a_look_up_that_lacks_what_every_s3_says(
+def test_a_look_up_that_lacks_what_every_s3_says_is_not_believed(
     told: tuple[str, ...], bucket: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Such as a size, which what compresses on the way leaves out: no object is empty by that."""
@@ -388,7 +388,7 @@ def test_a_look_up_that_is_refused_while_reading_is_not_is_repeated(
 # --- compare-and-swap --------------------------------------------------------------------
 
 
-def test_compare_and_swap(scene: Scene) -> None:
+def test_a_swap_fails_once_the_object_has_changed(scene: Scene) -> None:
     store = open_store(scene.bucket)
     store.put_if_absent(KEY, b"one", TEXT)
     etag = store.get(KEY).etag

@@ -120,7 +120,7 @@ PREPARE: dict[str, Prepare] = {
     ("command", "batch"),
     [(command, batch) for command, count in BATCHES.items() for batch in range(count)],
 )
-def test_killed_anywhere_and_run_again(
+def test_a_command_killed_anywhere_succeeds_when_it_is_repeated(
     scene: Scene, forks: ForkServer, command: str, batch: int
 ) -> None:
     chance = random.Random(f"{SEED} {command} {batch}")

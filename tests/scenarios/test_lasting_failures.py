@@ -62,7 +62,7 @@ def test_all_that_is_said_of_a_refused_file_is_true(place: Place, stores: Stores
 
 
 def test_a_watch_says_the_same_pass_after_pass(place: Place, forks: ForkServer) -> None:
-    """Once for a failure that may pass and once for one that does not, until it is mended."""
+    """Once for a failure that may pass and once for one that does not, until it is put right."""
     for number, fault in enumerate((faults.access_denied, faults.internal_error)):
         stores = Stores(*SMALL, sync, on_prem=True)
         execution, root = place.begin(stores)

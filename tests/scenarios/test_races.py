@@ -240,7 +240,7 @@ def abort_all(scene: CommandScene) -> Callable[[Request], object]:
 
 @pytest.mark.parametrize("part_number", [1, 2, 3, None])
 @pytest.mark.parametrize("command", ["upload-large", "stream"])
-def test_the_unfinished_upload_is_lost_between_two_parts(
+def test_an_upload_that_is_lost_between_two_parts_is_stored_even_so(
     scene: CommandScene, command: str, part_number: int | None
 ) -> None:
     """Aborted by somebody else before that part, or before completing."""
@@ -260,7 +260,9 @@ def test_the_unfinished_upload_is_lost_between_two_parts(
 
 @pytest.mark.parametrize("part_number", [1, 2, 3])
 @pytest.mark.parametrize("command", ["upload-large", "stream"])
-def test_somebody_overwrites_a_part(scene: CommandScene, command: str, part_number: int) -> None:
+def test_a_part_that_somebody_overwrites_is_not_in_the_object(
+    scene: CommandScene, command: str, part_number: int
+) -> None:
     """The server answers InvalidPart, or the foreign bytes would be in the object."""
     case = CASES[command](scene)
 

@@ -88,7 +88,7 @@ def test_few_files_that_were_lost_are_cleared_by_whatever_stores_them(scene: Sce
     assert status(scene, execution) == "complete"
 
 
-def test_an_upload_through_a_server_that_is_killed(
+def test_a_killed_upload_through_a_server_stays_pending_until_all_is_stored(
     scene: Scene, server_forks: ForkServer, via: Via
 ) -> None:
     tree = scene.write_tree({"a.txt": "a", "b.txt": "b"})

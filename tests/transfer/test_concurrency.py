@@ -27,7 +27,7 @@ from tests.support.commands.forkserver import ForkServer
 from tests.support.commands.small_scale import PART_BYTES as PART
 from tests.support.proxy import faults
 from tests.support.scene import Scene
-from tests.support.stored.engine import content, key_of, open_store
+from tests.support.stored.engine import CountedBuffers, content, key_of, open_store
 from tests.support.stored.local_files import local_file
 
 pytestmark = pytest.mark.usefixtures("small_parts")
@@ -51,13 +51,14 @@ def at_once(work: Callable[[int], Any], threads: int) -> list[Any]:
 # --- memory ------------------------------------------------------------------------------
 
 
-def store_with_two_buffers(bucket: str, path: Path) -> tuple[TransferEngine, PutOutcome]:
+def store_with_two_buffers(bucket: str, path: Path) -> tuple[CountedBuffers, PutOutcome]:
     """Upload a file with room for two parts in memory."""
     store = open_store(bucket)
     engine = TransferEngine(store.connection, 8, memory=MemoryLimiter(2 * PART))
+    engine.buffers = buffers = CountedBuffers(PART)
     with engine, local_file(path) as source:
         outcome, _ = MultipartUploader(engine, DirectTarget(store), source, KEY, TEXT).run()
-    return engine, outcome
+    return buffers, outcome
 
 
 def test_a_part_that_waits_for_its_answer_makes_room(scene: Scene) -> None:
@@ -77,9 +78,9 @@ def test_a_part_that_waits_for_its_answer_makes_room(scene: Scene) -> None:
             )
         finally:
             held.released.set()
-        engine, outcome = storing.result()
+        buffers, outcome = storing.result()
     assert outcome is PutOutcome.CREATED
-    assert len(engine.buffers._free) <= 2
+    assert buffers.made <= 2
     assert scene.s3.get_object(Bucket=scene.bucket, Key=KEY)["Body"].read() == path.read_bytes()
 
 
@@ -88,10 +89,10 @@ def test_a_part_that_is_sent_again_is_read_again(scene: Scene) -> None:
     path = scene.directory / "a.bin"
     path.write_bytes(content(5 * PART))
     scene.recorder.inject(faults.DropAnswer(), "UploadPart", times=5)
-    engine, outcome = store_with_two_buffers(scene.bucket, path)
+    buffers, outcome = store_with_two_buffers(scene.bucket, path)
     assert outcome is PutOutcome.CREATED
     assert scene.recorder.count("UploadPart") == 10
-    assert len(engine.buffers._free) <= 2
+    assert buffers.made <= 2
     assert scene.s3.get_object(Bucket=scene.bucket, Key=KEY)["Body"].read() == path.read_bytes()
 
 

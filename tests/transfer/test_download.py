@@ -266,7 +266,7 @@ def test_a_corrupt_byte_never_gets_the_name(scene: Scene, data: bytes) -> None:
         faults.DropAnswer,
     ],
 )
-def test_what_can_pass_passes(scene: Scene, fault: Callable[[], Fault]) -> None:
+def test_a_fault_that_passes_fails_no_download(scene: Scene, fault: Callable[[], Fault]) -> None:
     store_files(scene.bucket, {"a.txt": DATA, "big.bin": BIG})
     rule = scene.recorder.inject(fault(), "GetObject", times=3)
     summary, _ = download(scene.bucket, scene.directory)
@@ -313,7 +313,9 @@ def test_a_damaged_beginning_is_fetched_again(scene: Scene, damage: str, data: b
     assert files_below(scene.directory) == {"artifacts/custom/a.bin": data}
 
 
-def test_many_downloads_of_one_execution_at_once(scene: Scene, server_forks: ForkServer) -> None:
+def test_many_downloads_of_one_execution_at_once_leave_every_file_whole(
+    scene: Scene, server_forks: ForkServer
+) -> None:
     files = {f"{number:02}.txt": content(number * 100, number) for number in range(40)}
     files["big.bin"] = BIG
     execution = scene.new_execution()
@@ -593,7 +595,7 @@ def test_a_limit_on_the_size_of_files_fails_that_file_only(
     assert files_below(target) == {f"artifacts/custom/{n}": data for n, data in files.items()}
 
 
-def test_a_read_only_target(scene: Scene) -> None:
+def test_a_read_only_target_is_said_once(scene: Scene) -> None:
     execution = scene.new_execution()
     scene.cli(
         "upload", execution, scene.write_tree({f"{number}.txt": "x" for number in range(9)})
@@ -605,7 +607,7 @@ def test_a_read_only_target(scene: Scene) -> None:
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root writes everywhere")
-def test_a_target_that_may_not_be_written(scene: Scene) -> None:
+def test_a_target_that_may_not_be_written_is_exit_1(scene: Scene) -> None:
     execution = scene.new_execution()
     scene.cli("upload", execution, scene.write_tree({"a.txt": "x"})).ok()
     target = scene.directory / "readonly"

@@ -95,7 +95,7 @@ def test_a_killed_upload_is_resumed_from_another_directory(
 
 
 @pytest.mark.parametrize(("moment", "outcome"), [("head", "created"), ("answer", "identical")])
-def test_killed_while_completing(
+def test_an_upload_killed_while_completing_sends_no_part_again(
     scene: Scene, moment: str, outcome: str, forks: ForkServer
 ) -> None:
     execution = scene.new_execution()
@@ -261,7 +261,9 @@ def test_an_interrupted_pipe_is_kept_and_resumed(scene: Scene, forks: ForkServer
     assert scene.list_keys(key_of("stdout.log", execution)) == []
 
 
-def test_an_interrupted_download(scene: Scene, forks: ForkServer) -> None:
+def test_an_interrupted_download_leaves_no_partial_file_under_its_name(
+    scene: Scene, forks: ForkServer
+) -> None:
     execution = scene.new_execution()
     scene.cli("upload", execution, scene.write_tree({"big.bin": DATA, "a.txt": "x"})).ok()
     target = scene.directory / "out"

@@ -7,6 +7,7 @@ import re
 import resource
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +23,15 @@ from orchestrator_cli.core.transfer.upload.parts.multipart_upload import Multipa
 from tests.support.commands.running import Argument, Processes, RunCommand
 from tests.support.proxy.proxy import Proxy, run_proxy
 from tests.support.scene import write_tree
-from tests.support.stored.engine import MIB, PART, content, key_of, new_execution, open_store
+from tests.support.stored.engine import (
+    MIB,
+    PART,
+    CountedBuffers,
+    content,
+    key_of,
+    new_execution,
+    open_store,
+)
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -136,17 +145,24 @@ def test_fifteen_hundred_files_take_the_memory_and_descriptors_of_a_hundred(
 
 
 class RecordingBudget(MemoryLimiter):
-    """A budget that remembers the most that was taken at once."""
+    """A budget that remembers what is held, and the most that was at once."""
 
     def __init__(self, total_bytes: int) -> None:
         super().__init__(total_bytes)
-        self.most = 0
+        self.held = self.most = 0
+        self._lock = threading.Lock()
 
     def acquire(self, size_bytes: int) -> int:
         taken = super().acquire(size_bytes)
-        with self._changed:
-            self.most = max(self.most, self.total_bytes - self._free)
+        with self._lock:
+            self.held += taken
+            self.most = max(self.most, self.held)
         return taken
+
+    def release(self, size_bytes: int) -> None:
+        with self._lock:
+            self.held -= size_bytes
+        super().release(size_bytes)
 
 
 class Watched(LocalFile):
@@ -158,7 +174,7 @@ class Watched(LocalFile):
         self._budget = budget
 
     def _look(self) -> None:
-        self.least_held = min(self.least_held, self._budget.total_bytes - self._budget._free)
+        self.least_held = min(self.least_held, self._budget.held)
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         self._look()
@@ -182,6 +198,7 @@ def test_bytes_in_memory_are_bounded_by_the_budget(
         TransferEngine(store.connection, 16, memory=budget) as engine,
         Watched(path, budget) as source,
     ):
+        engine.buffers = buffers = CountedBuffers(PART)
         upload = MultipartUploader(engine, DirectTarget(store), source, key, "text/plain")
         plan = plan_parts(8 * PART, f"fixed-{part_bytes}")
         upload.plan = {part.number: part for part in plan}
@@ -189,6 +206,6 @@ def test_bytes_in_memory_are_bounded_by_the_budget(
     assert recorder.count("UploadPart") == 8 * PART // part_bytes
     assert budget.most == 2 * PART
     assert source.least_held >= PART
-    assert len(engine.buffers._free) <= 2
+    assert buffers.made <= 2
     # All of it has been given back, once.
-    assert budget._free == budget.total_bytes
+    assert budget.held == 0

@@ -174,7 +174,9 @@ def test_only_what_s3_lacks_is_sent(scene: Scene, big: Path) -> None:
     assert scene.unfinished_uploads() == {}
 
 
-def test_all_parts_are_there_and_only_completing_is_missing(scene: Scene, big: Path) -> None:
+def test_an_upload_with_all_its_parts_is_completed_without_sending_any(
+    scene: Scene, big: Path
+) -> None:
     begin(scene, dict(enumerate(PIECES, 1)))
     assert run(scene.bucket, big)[0] is PutOutcome.CREATED
     assert scene.recorder.count("UploadPart") == 0
@@ -272,7 +274,7 @@ def test_where_the_server_does_not_list_what_is_unfinished_only_resuming_is_lost
         (faults.slow_down, "HeadObject"),
     ],
 )
-def test_what_can_pass_passes(
+def test_a_fault_that_passes_fails_no_upload(
     scene: Scene, fault: Callable[[], faults.Fault], operation: str, big: Path
 ) -> None:
     rule = scene.recorder.inject(fault(), operation, times=2)
@@ -323,7 +325,7 @@ def test_an_upload_that_is_aborted_again_and_again_is_given_up(scene: Scene, big
 
 @pytest.mark.parametrize(("winner", "outcome"), [(DATA, "identical"), (OTHER, "conflict")])
 @pytest.mark.parametrize("moment", ["UploadPart", "CompleteMultipartUpload"])
-def test_somebody_else_completes_first(
+def test_a_key_that_somebody_else_completes_first_is_identical_or_a_conflict(
     scene: Scene, winner: bytes, outcome: str, moment: str, big: Path
 ) -> None:
     class PutFirst(faults.Fault):

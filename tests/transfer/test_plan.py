@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import tempfile
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -17,7 +17,7 @@ from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, 
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
-from orchestrator_cli.core.files.directory import Directory, Found
+from orchestrator_cli.core.files.directory import Directory, DirectoryEntry
 from orchestrator_cli.core.files.path_filter import PathFilter
 from orchestrator_cli.core.transfer.upload.plan import (
     PlanItem,
@@ -26,11 +26,10 @@ from orchestrator_cli.core.transfer.upload.plan import (
     plan_upload,
 )
 from tests.files.flipping import flipping
+from tests.support.scene import write_tree
 
 ID = "01JABCDEFGHJKMNPQRSTVWXYZ0"
 ALL = PathFilter()
-
-MakeTree = Callable[[dict[str, bytes | str]], Path]
 
 
 def plan(*roots: Path, selection: PathFilter = ALL, name: str | None = None) -> list[PlanItem]:
@@ -54,8 +53,10 @@ def only(items: list[PlanItem]) -> SkippedPath:
 # --- directories -----------------------------------------------------------------------------
 
 
-def test_a_directory_is_its_own_root(make_tree: MakeTree) -> None:
-    root = make_tree({"stdout.log": "12345", "deep/a.png": "", "deep/er/results.json": "{}"})
+def test_a_directory_is_its_own_root(tmp_path: Path) -> None:
+    root = write_tree(
+        tmp_path / "tree", {"stdout.log": "12345", "deep/a.png": "", "deep/er/results.json": "{}"}
+    )
     items = plan(root)
     assert items == [
         PlannedFile(
@@ -82,9 +83,9 @@ def test_a_directory_is_its_own_root(make_tree: MakeTree) -> None:
     ]
 
 
-def test_the_order_is_by_name_whatever_the_file_system_says(make_tree: MakeTree) -> None:
+def test_the_order_is_by_name_whatever_the_file_system_says(tmp_path: Path) -> None:
     names = ["7/x", "3/x", "zz", "9/x", "0/x", "4", "5/x"]
-    root = make_tree({f"{name}.bin": b"" for name in names})
+    root = write_tree(tmp_path / "tree", {f"{name}.bin": b"" for name in names})
     expected = ["0/x", "3/x", "4", "5/x", "7/x", "9/x", "zz"]
     assert planned_paths(plan(root)) == [f"artifacts/custom/{name}.bin" for name in expected]
 
@@ -96,22 +97,22 @@ def test_an_empty_directory_has_no_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("spelling", [".", "./", "../{name}", "{path}/", "{path}/../{name}"])
 def test_a_root_may_be_spelled_in_any_way(
-    make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch, spelling: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, spelling: str
 ) -> None:
-    root = make_tree({"deep/a.txt": "", "stdout.log": ""})
+    root = write_tree(tmp_path / "tree", {"deep/a.txt": "", "stdout.log": ""})
     monkeypatch.chdir(root)
     given_root = Path(spelling.format(name=root.name, path=root))
     assert planned_paths(plan(given_root)) == ["artifacts/custom/deep/a.txt", "logs/stdout.log"]
 
 
-def test_a_root_that_is_a_link_is_followed(make_tree: MakeTree, tmp_path: Path) -> None:
-    root = make_tree({"a.txt": ""})
+def test_a_root_that_is_a_link_is_followed(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"a.txt": ""})
     (tmp_path / "link").symlink_to(root)
     assert planned_paths(plan(tmp_path / "link")) == ["artifacts/custom/a.txt"]
 
 
-def test_several_roots_are_planned_in_the_order_given(make_tree: MakeTree) -> None:
-    root = make_tree({"one/a.txt": "", "two/stderr.log": "", "three.png": ""})
+def test_several_roots_are_planned_in_the_order_given(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"one/a.txt": "", "two/stderr.log": "", "three.png": ""})
     items = plan(root / "two", root / "three.png", root / "one")
     assert planned_paths(items) == [
         "logs/stderr.log",
@@ -140,14 +141,14 @@ def test_a_tree_deeper_than_python_recurses_is_walked(tmp_path: Path) -> None:
 # --- single files ----------------------------------------------------------------------------
 
 
-def test_the_root_of_a_file_is_its_parent(make_tree: MakeTree) -> None:
-    root = make_tree({"deep/stdout.log": "", "screenshots/a.txt": ""})
+def test_the_root_of_a_file_is_its_parent(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"deep/stdout.log": "", "screenshots/a.txt": ""})
     items = plan(root / "deep/stdout.log", root / "screenshots/a.txt")
     assert planned_paths(items) == ["logs/stdout.log", "artifacts/custom/a.txt"]
 
 
-def test_a_single_file_can_be_given_a_name(make_tree: MakeTree) -> None:
-    source = make_tree({"x.tmp": "123"}) / "x.tmp"
+def test_a_single_file_can_be_given_a_name(tmp_path: Path) -> None:
+    source = write_tree(tmp_path / "tree", {"x.tmp": "123"}) / "x.tmp"
     (item,) = plan(source, name="traces/boot.pcap")
     assert item == PlannedFile(
         str(source),
@@ -159,8 +160,8 @@ def test_a_single_file_can_be_given_a_name(make_tree: MakeTree) -> None:
 
 
 @pytest.mark.parametrize("name", ["../x", "/x", "a//b", "a\nb", "caf\udce9", "n" * 1100])
-def test_a_name_that_cannot_be_stored_is_a_failure(make_tree: MakeTree, name: str) -> None:
-    item = only(plan(make_tree({"x": ""}) / "x", name=name))
+def test_a_name_that_cannot_be_stored_is_a_failure(tmp_path: Path, name: str) -> None:
+    item = only(plan(write_tree(tmp_path / "tree", {"x": ""}) / "x", name=name))
     assert isinstance(item.error, UsageError)
     assert item.reason == item.error.message
     assert item.reason.isprintable()
@@ -186,10 +187,8 @@ def test_a_root_that_cannot_be_looked_at_is_a_failure(tmp_path: Path, name: str)
 # --- links and special files -----------------------------------------------------------------
 
 
-def test_links_are_followed_only_to_files_inside_the_root(
-    make_tree: MakeTree, tmp_path: Path
-) -> None:
-    root = make_tree({"real/a.txt": "12", "sub/b.txt": ""})
+def test_links_are_followed_only_to_files_inside_the_root(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"real/a.txt": "12", "sub/b.txt": ""})
     (tmp_path / "outside.txt").write_bytes(b"secret")
     (tmp_path / "tree-2").mkdir()
     (tmp_path / "tree-2" / "neighbour.txt").write_bytes(b"secret")
@@ -281,8 +280,8 @@ def test_a_path_whose_key_would_be_too_long_is_a_failure(tmp_path: Path) -> None
     assert "longer than 1,024 bytes" in str(only(plan(tmp_path)).error)
 
 
-def test_what_vanishes_during_the_walk_is_a_failure(make_tree: MakeTree) -> None:
-    root = make_tree({"a.txt": "", "b.txt": "", "c/d.txt": "", "e.txt": ""})
+def test_what_vanishes_during_the_walk_is_a_failure(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"a.txt": "", "b.txt": "", "c/d.txt": "", "e.txt": ""})
     items = plan_upload(ID, [root], ALL)
     found = [next(items)]
     (root / "b.txt").unlink()
@@ -299,12 +298,12 @@ def test_what_vanishes_during_the_walk_is_a_failure(make_tree: MakeTree) -> None
 
 
 def test_a_directory_that_cannot_be_read_is_a_failure_and_stops_nothing(
-    make_tree: MakeTree, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = make_tree({"closed/x.txt": "", "open/y.txt": ""})
+    root = write_tree(tmp_path / "tree", {"closed/x.txt": "", "open/y.txt": ""})
     scan = Directory.scan
 
-    def refuse(self: Directory) -> list[Found]:
+    def refuse(self: Directory) -> list[DirectoryEntry]:
         found = scan(self)
         if [one.name for one in found] == ["x.txt"]:
             raise PermissionError(13, "Permission denied")
@@ -369,9 +368,11 @@ def test_every_file_of_any_tree_is_planned_once(tree: set[tuple[str, ...]]) -> N
     ],
 )
 def test_a_selection_takes_what_its_globs_say(
-    make_tree: MakeTree, include: tuple[str, ...], exclude: tuple[str, ...], taken: list[str]
+    tmp_path: Path, include: tuple[str, ...], exclude: tuple[str, ...], taken: list[str]
 ) -> None:
-    root = make_tree({"a.log": "", "b.tmp": "", "deep/c.log": "", "deep/d.tmp": ""})
+    root = write_tree(
+        tmp_path / "tree", {"a.log": "", "b.tmp": "", "deep/c.log": "", "deep/d.tmp": ""}
+    )
     items = plan(root, selection=PathFilter(include, exclude))
     assert planned_paths(items) == [f"artifacts/custom/{name}" for name in taken]
     assert skipped(items) == {}
@@ -383,13 +384,15 @@ def test_a_selection_takes_what_its_globs_say(
     "node_mod* **/node_modules node_modules/**/*".split(),
 )
 def test_every_form_of_a_directory_leaves_it_out_unread(
-    make_tree: MakeTree, glob: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, glob: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    root = make_tree(dict.fromkeys(("node_modules/a.js", "node_modules/b/c.js", "a.js"), ""))
+    root = write_tree(
+        tmp_path / "tree", dict.fromkeys(("node_modules/a.js", "node_modules/b/c.js", "a.js"), "")
+    )
     scanned: list[list[str]] = []
     scan = Directory.scan
 
-    def note(self: Directory) -> list[Found]:
+    def note(self: Directory) -> list[DirectoryEntry]:
         found = scan(self)
         scanned.append([one.name for one in found])
         return found
@@ -401,14 +404,14 @@ def test_every_form_of_a_directory_leaves_it_out_unread(
     assert list(selection.unmatched()) == ["*.jsx", "x/"]
 
 
-def test_selection_is_by_the_path_as_given_not_by_where_it_goes(make_tree: MakeTree) -> None:
-    root = make_tree({"a.png": "", "screenshots/b.png": ""})
+def test_selection_is_by_the_path_as_given_not_by_where_it_goes(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"a.png": "", "screenshots/b.png": ""})
     items = plan(root, selection=PathFilter(include=("screenshots/*",)))
     assert planned_paths(items) == ["artifacts/screenshots/b.png"]
 
 
-def test_a_link_that_is_not_selected_is_not_named(make_tree: MakeTree) -> None:
-    root = make_tree({"a.txt": ""})
+def test_a_link_that_is_not_selected_is_not_named(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"a.txt": ""})
     (root / "node_modules").mkdir()
     (root / "node_modules" / "tool").symlink_to("/bin/sh")
     (root / "wanted").symlink_to("/bin/sh")
@@ -420,10 +423,10 @@ def test_a_link_that_is_not_selected_is_not_named(make_tree: MakeTree) -> None:
 
 
 @pytest.fixture
-def with_hidden(make_tree: MakeTree) -> Path:
+def with_hidden(tmp_path: Path) -> Path:
     """A tree with what nobody means to store, and links that lead to it by other names."""
     hidden = [".env", ".git/config", ".git/objects/ab/cd", "deep/.ssh/id_rsa", "deep/.netrc"]
-    root = make_tree(dict.fromkeys([*hidden, "a.txt", "deep/b..txt"], ""))
+    root = write_tree(tmp_path / "tree", dict.fromkeys([*hidden, "a.txt", "deep/b..txt"], ""))
     (root / "environment").symlink_to(".env")
     (root / "deep" / "key").symlink_to("key-2")
     (root / "deep" / "key-2").symlink_to("../deep/.ssh/id_rsa")
@@ -478,10 +481,8 @@ def test_several_roots_are_told_of_together(with_hidden: Path, tmp_path: Path) -
 # --- swaps between the plan and the upload ---------------------------------------------------
 
 
-def test_a_link_is_stored_as_what_it_led_to_when_it_was_planned(
-    make_tree: MakeTree, tmp_path: Path
-) -> None:
-    root = make_tree({"real/a.txt": "honest", ".env": "hidden"})
+def test_a_link_is_stored_as_what_it_led_to_when_it_was_planned(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"real/a.txt": "honest", ".env": "hidden"})
     (tmp_path / "outside").write_bytes(b"secret")
     (root / "link").symlink_to("real/a.txt")
     for target in ("../outside", ".env"):
@@ -495,10 +496,8 @@ def test_a_link_is_stored_as_what_it_led_to_when_it_was_planned(
         (root / "link").symlink_to("real/a.txt")
 
 
-def test_a_planned_file_that_became_a_link_is_not_opened(
-    make_tree: MakeTree, tmp_path: Path
-) -> None:
-    root = make_tree({"a.txt": "honest"})
+def test_a_planned_file_that_became_a_link_is_not_opened(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"a.txt": "honest"})
     (tmp_path / "outside").write_bytes(b"secret")
     (item,) = plan(root)
     assert isinstance(item, PlannedFile)
@@ -539,8 +538,8 @@ def test_what_is_swapped_again_and_again_opens_nothing_outside(tmp_path: Path) -
 # --- single files and their selection --------------------------------------------------------
 
 
-def test_a_single_file_can_be_excluded(make_tree: MakeTree) -> None:
-    root = make_tree({"a.tmp": ""})
+def test_a_single_file_can_be_excluded(tmp_path: Path) -> None:
+    root = write_tree(tmp_path / "tree", {"a.tmp": ""})
     assert plan(root / "a.tmp", selection=PathFilter(exclude=("*.tmp",))) == []
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import tempfile
@@ -10,18 +11,14 @@ from typing import Any
 
 import pytest
 
-from orchestrator_cli.core.base.errors import (
-    AccessError,
-    NotFoundError,
-    OrchestratorError,
-    UnavailableError,
-)
+from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UnavailableError
 from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts import stream_parts as pieces_module
+from orchestrator_cli.core.transfer.upload.parts.stream_parts import StreamPart
 from orchestrator_cli.core.transfer.upload.parts.stream_upload import StreamUpload
 from tests.support.commands.forkserver import ForkServer
 from tests.support.commands.running import Processes
@@ -187,7 +184,9 @@ def test_a_taken_key_is_compared_and_the_pipe_is_read_to_its_end(
 
 @pytest.mark.parametrize("as_parts", [True, False])
 @pytest.mark.parametrize("same", [True, False])
-def test_somebody_else_stores_the_key_meanwhile(scene: Scene, as_parts: bool, same: bool) -> None:
+def test_a_key_that_somebody_else_stores_meanwhile_is_identical_or_a_conflict(
+    scene: Scene, as_parts: bool, same: bool
+) -> None:
     """The stream is gone by then: what was computed on the way has to do."""
     winner = DATA if same else DATA[:-1] + b"\0"
     source = scene.directory / "stdout.log"
@@ -343,7 +342,7 @@ def test_a_shorter_pipe_leaves_the_parts_behind_its_end_out(scene: Scene) -> Non
     ],
 )
 @pytest.mark.parametrize("spooled", [False, True])
-def test_what_can_pass_passes(
+def test_a_fault_that_passes_fails_no_stream(
     scene: Scene,
     fault: Callable[[], faults.Fault],
     operation: str,
@@ -361,7 +360,7 @@ def test_what_can_pass_passes(
     assert scene.unfinished_uploads() == {}
 
 
-def test_an_upload_that_was_aborted_cannot_be_mended_by_a_pipe(scene: Scene) -> None:
+def test_a_pipe_cannot_begin_an_aborted_upload_anew(scene: Scene) -> None:
     class Abort(faults.Fault):
         def request_head(self, waiting: object) -> None:
             for upload_id in scene.unfinished_uploads():
@@ -549,15 +548,26 @@ def test_errors_are_of_the_library(scene: Scene) -> None:
         run(scene.bucket, Dribble(DATA))
 
 
-def test_a_part_that_was_never_hashed_is_no_conflict(scene: Scene) -> None:
-    """Another uploader won while a part still waited for its turn: nothing is known of it."""
-    data = content(PART + 1)
-    scene.s3.put_object(Bucket=scene.bucket, Key=KEY, Body=data)
-    store = open_store(scene.bucket)
-    with TransferEngine(store.connection, 1) as engine:
-        upload = StreamUpload(engine, DirectTarget(store), KEY, TEXT)
-        upload.size_bytes = len(data)
-        lost = NotFoundError("the upload was ended", code="NoSuchUpload")
-        with pytest.raises(UnavailableError, match="somebody else") as raised:
-            upload._compare_with_winner(iter(()), lost)
+def test_a_part_that_was_never_hashed_is_no_conflict(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another uploader won, and nothing is known of a part that could not be read again."""
+    read_at = StreamPart.read_at
+
+    class Win(faults.Fault):
+        def request_head(self, waiting: object) -> None:
+            for upload_id in scene.unfinished_uploads():
+                scene.s3.abort_multipart_upload(Bucket=scene.bucket, Key=KEY, UploadId=upload_id)
+            scene.s3.put_object(Bucket=scene.bucket, Key=KEY, Body=DATA)
+
+    def read_or_fail(piece: StreamPart, offset_bytes: int, size_bytes: int) -> bytes:
+        if piece.part.number == 3:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        return read_at(piece, offset_bytes, size_bytes)
+
+    spool_all(monkeypatch)
+    monkeypatch.setattr(StreamPart, "read_at", read_or_fail)
+    scene.recorder.inject(Win(), "UploadPart", part_number=1)
+    with pytest.raises(UnavailableError, match="somebody else") as raised:
+        run(scene.bucket, Dribble(DATA), concurrency=1)
     assert "run the same command again" in str(raised.value.hint)

@@ -20,11 +20,10 @@ from tests.support.commands.running import Processes, RunCommand
 from tests.support.commands.small_scale import PART_BYTES as PART
 from tests.support.proxy import faults
 from tests.support.proxy.faults import Fault
-from tests.support.scene import Scene
+from tests.support.scene import Scene, write_tree
 from tests.support.stored.engine import MIB, answered, content, impatient, key_of
 from tests.support.stored.executions import make_id
 
-MakeTree = Callable[..., Path]
 FIELDS = {
     "source",
     "path",
@@ -193,7 +192,7 @@ def test_special_files_and_links_that_lead_out_are_skipped_and_named(
         assert f"/{name}:" in result.err
 
 
-def test_a_directory_that_goes_away_while_it_is_walked(scene: Scene, execution: str) -> None:
+def test_files_that_go_away_after_the_walk_are_failures(scene: Scene, execution: str) -> None:
     """As unreadable as it gets, whoever runs the test: the files were planned and are gone."""
     tree = scene.write_tree({"a.txt": "a", "z/1.txt": "1", "z/2.txt": "2"})
     first = faults.Hold("head")
@@ -281,9 +280,9 @@ def test_a_dry_run_says_what_the_upload_would_do(scene: Scene, execution: str) -
 
 
 def test_both_streams_keep_their_order_in_one_pipe(
-    cli_process: Processes, execution: str, make_tree: MakeTree
+    cli_process: Processes, execution: str, tmp_path: Path
 ) -> None:
-    tree = make_tree({"a.txt": "a", "b\n.txt": "b"})
+    tree = write_tree(tmp_path / "tree", {"a.txt": "a", "b\n.txt": "b"})
     upload = ("upload", execution, tree, "--dry-run")
     process = cli_process.start(*upload, stderr=subprocess.STDOUT)
     out, _ = process.communicate(timeout=60)
@@ -293,7 +292,7 @@ def test_both_streams_keep_their_order_in_one_pipe(
     assert error.startswith("error: ")
 
 
-def test_if_no_files_found(scene: Scene, execution: str) -> None:
+def test_no_files_are_an_error_a_warning_or_nothing_as_asked(scene: Scene, execution: str) -> None:
     empty = scene.directory / "empty"
     empty.mkdir()
     assert "no files found" in scene.cli("upload", execution, empty).expect(4).err
@@ -302,7 +301,7 @@ def test_if_no_files_found(scene: Scene, execution: str) -> None:
     assert scene.cli("upload", execution, empty, "--if-no-files-found", "ignore").ok().err == ""
 
 
-def test_a_single_file_under_another_name(scene: Scene, execution: str) -> None:
+def test_a_single_file_can_be_stored_under_another_name(scene: Scene, execution: str) -> None:
     file = scene.write_tree({"out.bin": "x"}) / "out.bin"
     scene.cli("upload", execution, file, "--name", "logs/stdout.log").ok()
     assert scene.files(execution) == {"logs/stdout.log": b"x"}
@@ -479,7 +478,7 @@ def test_where_nothing_could_be_stored_the_exit_code_says_why(
     assert "2 of 2 files could not be stored" in failed.err
 
 
-def test_the_endpoint_is_gone(
+def test_an_endpoint_that_is_gone_is_exit_9_with_the_command_to_repeat(
     scene: Scene, execution: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     impatient(monkeypatch)

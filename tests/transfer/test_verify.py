@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.commands.running import Result, RunCommand
-from tests.support.scene import Scene
+from tests.support.scene import Scene, write_tree
 from tests.support.stored.executions import make_id, put_metadata
-
-MakeTree = Callable[..., Path]
 
 TREE: dict[str, bytes] = {
     "stdout.log": b"\x1b[31mred\xff\n",
@@ -29,8 +26,8 @@ STORED = {
 
 
 @pytest.fixture
-def tree(make_tree: MakeTree) -> Path:
-    return make_tree(TREE)
+def tree(tmp_path: Path) -> Path:
+    return write_tree(tmp_path / "tree", TREE)
 
 
 @pytest.fixture
@@ -151,12 +148,12 @@ def long_execution(scene: Scene, execution: str) -> str:
     return execution
 
 
-def test_the_digest_of_a_long_manifest_serves(cli: RunCommand, long_execution: str) -> None:
+def test_a_long_manifest_is_verified_by_its_digest(cli: RunCommand, long_execution: str) -> None:
     assert cli("verify", long_execution).ok().err == f"verified {long_execution}: 4 ok\n"
 
 
 @pytest.mark.parametrize("change", ["missing", "unlisted", "differs"])
-def test_the_digest_of_a_long_manifest_finds(
+def test_the_digest_of_a_long_manifest_finds_every_change(
     scene: Scene, long_execution: str, change: str
 ) -> None:
     if change == "missing":

@@ -13,7 +13,10 @@ from orchestrator_cli.cli.options import CommandGroup, Example, command, json_op
 if TYPE_CHECKING:
     from orchestrator_cli.core.efs.contract.check import Remark
 
-_CODES = {3: "what was written is not as the contract has it; each finding is listed"}
+_CODES = {
+    3: "what was written is not as the contract has it; each finding is listed",
+    4: "DIR is not there or cannot be read",
+}
 
 
 @click.group(

@@ -12,6 +12,7 @@ from orchestrator_cli.cli.options import Example, command, execution_id_argument
         Example("the logs of the newest execution", "orchestrator index @latest"),
     ),
     exit_codes=(0, 2, 4, 5, 8, 9),
+    exit_meanings={4: "no such execution or bucket"},
 )
 @execution_id_argument
 @json_option

@@ -28,7 +28,7 @@ _PARTS_AT_ONCE = 8
     examples=(
         Example("keep what an evicted pod has left", "orchestrator salvage $ID"),
         Example(
-            "where it is certain that the bench will not come back",
+            "once it is certain that the bench will not come back",
             "orchestrator salvage $ID --older-than 5m",
         ),
     ),

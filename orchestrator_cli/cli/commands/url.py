@@ -120,8 +120,9 @@ def url(app: App, options: UrlOptions) -> None:
     what could run there, such as HTML, SVG, XML and scripts, is downloaded instead, unless --inline
     is given. In markdown and jira, logs and results come first.
 
-    With --ui, the pages that `serve` has at --ui-url are printed: they ask who looks, and do not
-    expire. Where --ui-url is configured, the lists in markdown and jira begin with the page.
+    With --ui, the links of the pages that `serve` has at --ui-url are printed: they ask for a
+    login, and do not expire. Where --ui-url is configured, the lists in markdown and jira begin
+    with the page.
     """
     from orchestrator_cli.core.executions.listings.executions import check_exists
     from orchestrator_cli.core.executions.listings.selection import select_files

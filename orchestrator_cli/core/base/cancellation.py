@@ -16,7 +16,7 @@ SIGNAL_POLL_SECONDS = 0.5
 
 
 class CancelToken(threading.Event):
-    """An event that sets its children too; setting a follower leaves the others alone."""
+    """An event that sets its children too; setting a child leaves this one and the others alone."""
 
     def __init__(self) -> None:
         super().__init__()

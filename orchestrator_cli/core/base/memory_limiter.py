@@ -16,10 +16,11 @@ class MemoryLimiter:
     when nothing else is held.
     """
 
-    def __init__(self, total_bytes: int) -> None:
+    def __init__(self, total_bytes: int, changed: threading.Condition | None = None) -> None:
+        """Begin with all of them free; `changed` is told when some become so."""
         self.total_bytes = total_bytes
         self._free = total_bytes
-        self._changed = threading.Condition()
+        self._changed = changed or threading.Condition()
 
     def acquire(self, size_bytes: int) -> int:
         """Wait for so many bytes; return how many to release."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from typing import Any, Generic, TypeVar
 
 from orchestrator_cli.core.base.cancellation import CancelToken, bind_token
@@ -20,7 +20,7 @@ _END = object()
 
 def merge(
     sources: Sequence[Callable[[], Iterator[Item]]], stop: CancelToken
-) -> Iterator[Item | Exception]:
+) -> Generator[Item | Exception]:
     """Yield what the sources yield, each in its own order, and the error that ends one of them.
 
     Each source runs in a thread. `stop` is set once the caller takes no more, which also ends the

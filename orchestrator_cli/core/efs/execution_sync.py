@@ -57,7 +57,7 @@ class ExecutionSync:
         current = self._begin(execution)
         self._recorder.check_owner(current)
         self._read_declared(current)
-        is_finished = current.is_finished
+        current.was_finished = current.is_recorded_finished
         self._upload(current)
         has_seen_all = not self._monitor.stopping()
         if has_seen_all:
@@ -72,7 +72,7 @@ class ExecutionSync:
             self._recorder.record(current, self._now(), is_whole=False, has_seen_all=False)
         conflicts = summary.conflicts - conflicts
         to_do = summary.unfinished - before - conflicts + current.ended_meanwhile
-        return Remaining(to_do, conflicts, is_finished)
+        return Remaining(to_do, conflicts, current.is_finished)
 
     def _begin(self, execution: BenchExecution) -> SyncPass:
         listed = self._store.list_objects(execution_prefix(execution.execution_id))

@@ -117,16 +117,15 @@ class Recorder:
             return
         metadata = current.metadata or self._read(current)
         resolved = _resolved(current, metadata, has_seen_all) - failed.keys()
-        is_whole = is_whole and current.is_recorded_finished
+        is_whole = is_whole and current.was_finished
         awaited = is_whole and metadata.artifact_status is not ArtifactStatus.COMPLETE
         if failed or resolved or current.created or awaited:
             execution_id = current.execution.execution_id
             written = record_upload_result(
                 self._store, execution_id, failed, resolved, tree_is_stored=is_whole
             )
-            current.ended_meanwhile = (
-                written.status is Status.COMPLETED and not current.is_recorded_finished
-            )
+            has_ended = written.status is Status.COMPLETED
+            current.ended_meanwhile = has_ended and not current.is_finished
 
     def _read(self, current: SyncPass) -> ExecutionMetadata:
         return read_execution(self._store, current.execution.execution_id).metadata

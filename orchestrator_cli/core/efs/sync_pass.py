@@ -34,8 +34,11 @@ class SyncPass:
     # The paths of files that are here, and that S3 holds as they are here.
     held: set[str] = field(default_factory=set)
     created: int = 0
-    # As it was when the pass began; None for an execution that was not there.
+    # As it was last read or written; None for an execution that was not there.
     metadata: ExecutionMetadata | None = None
+    # Whether the record said, before the tree was looked at, that the test is over. What is written
+    # to it later says nothing of what the tree held then.
+    was_finished: bool = False
     # Whether the record has said since that the test is over: then the tree may have changed, too.
     ended_meanwhile: bool = False
     # What the bench itself says, None where it says nothing.
@@ -51,13 +54,11 @@ class SyncPass:
     @property
     def is_finished(self) -> bool:
         """Return True where the record or the bench said, when it began, that the test is over."""
-        if self.declared is not None and self.declared.is_finished:
-            return True
-        return self.is_recorded_finished
+        return self.was_finished or (self.declared is not None and self.declared.is_finished)
 
     @property
     def is_recorded_finished(self) -> bool:
-        """Return True where S3 has the result."""
+        """Return True where S3 has the result by now."""
         return self.metadata is not None and self.metadata.status is Status.COMPLETED
 
     def etag_of(self, key: str) -> str:

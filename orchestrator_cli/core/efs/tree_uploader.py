@@ -1,4 +1,4 @@
-"""Upload the files of one execution, and retry those whose errors may pass."""
+"""Upload the files of one execution, and retry those that another try may store."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from datetime import datetime
 
-from orchestrator_cli.core.base.errors import ConflictError
+from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
 from orchestrator_cli.core.efs.events import SyncEvent, SyncMonitor, SyncState
 from orchestrator_cli.core.efs.planner import Decision, decide
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.sync_pass import SyncPass
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.local_file import SourceChangedError
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadHooks
@@ -70,13 +69,13 @@ class TreeUploader:
         Uploader(self._engine, self._target, hooks, current.etag_of).run(noted())
 
     def _retry(self, current: SyncPass) -> None:
-        """Retry the files whose errors may pass, after the waits of the retry policy."""
+        """Retry the files that another try may store, after the waits of the retry policy."""
         retry = self._engine.connection.retry
         for failures in range(1, self._rules.attempts):
             again = [
                 current.planned[source]
                 for source, result in current.failed.items()
-                if not isinstance(result.error, ConflictError | SourceChangedError)
+                if _may_pass(result.error)
             ]
             if not again or self._monitor.stopping():
                 return
@@ -105,6 +104,16 @@ class TreeUploader:
                 error=result.error,
             )
         )
+
+
+def _may_pass(error: OrchestratorError | None) -> bool:
+    """Return True if another try may end otherwise.
+
+    It does not while the name has other content, or until somebody has put something right.
+    """
+    if error is None or isinstance(error, ConflictError):
+        return False
+    return error.retryable or not error.needs_fix
 
 
 def _is_there(item: PlannedFile) -> bool:

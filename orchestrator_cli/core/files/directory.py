@@ -25,7 +25,7 @@ _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _NO_SURPRISE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
 # Is given what `fstat` returned, and the name. Raises UnsafeFileError for another file than meant.
-Check = Callable[[os.stat_result, str], None]
+FileCheck = Callable[[os.stat_result, str], None]
 
 
 class FileKind(StrEnum):
@@ -37,7 +37,7 @@ class FileKind(StrEnum):
     SPECIAL = "special file"
 
 
-class Found(NamedTuple):
+class DirectoryEntry(NamedTuple):
     """An entry of a directory, with its kind when it was found."""
 
     name: str
@@ -93,13 +93,13 @@ class Directory:
         """Return the target of a link, as it is written there."""
         return os.readlink(check_name(name), dir_fd=self._descriptor)
 
-    def scan(self) -> list[Found]:
+    def scan(self) -> list[DirectoryEntry]:
         """Return all entries in the order of S3's keys."""
         # A descriptor of its own: its position would be shared by all who scan.
         descriptor = os.open(".", _DIRECTORY, dir_fd=self._descriptor)
         try:
             with os.scandir(descriptor) as entries:
-                found = [Found(entry.name, _kind(entry)) for entry in entries]
+                found = [DirectoryEntry(entry.name, _kind(entry)) for entry in entries]
         finally:
             os.close(descriptor)
         found.sort(key=lambda one: one.key_order)
@@ -123,7 +123,7 @@ class Directory:
             check_not_planted(status, self.status(), name, is_root=os.geteuid() == 0)
 
     def open_own_file(
-        self, name: str, mode: int = 0o666, check: Check = check_written_by_us
+        self, name: str, mode: int = 0o666, check: FileCheck = check_written_by_us
     ) -> io.FileIO:
         """Open a file for reading and writing, or make it where there is none.
 
@@ -211,7 +211,7 @@ def _kind(entry: os.DirEntry[str]) -> FileKind:
     return FileKind.FILE if entry.is_file(follow_symlinks=False) else FileKind.SPECIAL
 
 
-def _checked(descriptor: int, mode: str, name: str, check: Check) -> io.FileIO:
+def _checked(descriptor: int, mode: str, name: str, check: FileCheck) -> io.FileIO:
     try:
         check(os.fstat(descriptor), name)
     except OSError:

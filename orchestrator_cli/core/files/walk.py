@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from orchestrator_cli.core.files.checks import Parts
-from orchestrator_cli.core.files.directory import Directory, FileKind, Found
+from orchestrator_cli.core.files.directory import Directory, DirectoryEntry, FileKind
 from orchestrator_cli.core.files.tree import Tree, TreeFile
 
 
@@ -72,7 +72,7 @@ def walk(
 @dataclass(slots=True)
 class _Level:
     parts: Parts
-    left: Iterator[Found]
+    left: Iterator[DirectoryEntry]
 
 
 def _entries(tree: Tree, level: _Level) -> Iterator[Entry]:

@@ -24,7 +24,7 @@ SCHEDULE_MEANING = (
 )
 EXAMPLE_UPLOAD_ID = "2~VmVyeSBsb25nIHVwbG9hZCBpZA"
 
-Path = Annotated[
+OfferedPath = Annotated[
     str,
     Field(
         description="A path relative to the directory that is uploaded, or a path that a response "
@@ -54,7 +54,7 @@ ContentType = Annotated[
     ),
 ]
 UploadId = Annotated[str, Field(min_length=1, max_length=1024, examples=[EXAMPLE_UPLOAD_ID])]
-Checksum = Annotated[
+CompositeChecksum = Annotated[
     str,
     Field(
         pattern="^(sha256:[0-9a-f]{64}|md5:[0-9a-f]{32})-[1-9][0-9]{0,4}$",

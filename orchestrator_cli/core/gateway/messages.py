@@ -18,10 +18,10 @@ from orchestrator_cli.core.gateway.message_fields import (
     EXAMPLE_UPLOAD_ID,
     EXAMPLE_URL,
     SCHEDULE_MEANING,
-    Checksum,
+    CompositeChecksum,
     ContentType,
     Md5,
-    Path,
+    OfferedPath,
     Sha256,
     Size,
     StrictRequest,
@@ -37,7 +37,7 @@ _EXPIRES_AT = "When the URLs expire. Send the same request again to get new ones
 class FileOffer(StrictRequest):
     """A file that the client wants to upload."""
 
-    path: Path
+    path: OfferedPath
     size_bytes: Size | None = Field(description="Null for a stream, which is uploaded in parts.")
     sha256: Sha256 | None = Field(
         default=None,
@@ -56,7 +56,7 @@ class OfferFilesRequest(StrictRequest):
 class ResolveRequest(StrictRequest):
     """A file that was uploaded in one request, to a storage that returned a version id."""
 
-    path: Path
+    path: OfferedPath
     version_id: Annotated[str, Field(min_length=1, max_length=1024, examples=["3HL4kqtJlcpXro"])]
     receipt: Annotated[
         str,
@@ -80,7 +80,7 @@ class ResolveResponse(BaseModel):
 class MultipartRequest(StrictRequest):
     """A large file or a stream that is to be uploaded in parts."""
 
-    path: Path
+    path: OfferedPath
     part_schedule: str = Field(
         default=DOUBLING,
         pattern=f"^({DOUBLING}|fixed-[1-9][0-9]{{0,12}})$",
@@ -101,7 +101,7 @@ class PartOffer(StrictRequest):
 class PartsRequest(StrictRequest):
     """The parts that a client wants to upload."""
 
-    path: Path
+    path: OfferedPath
     upload_id: UploadId
     parts: list[PartOffer] = Field(min_length=1, max_length=MAX_PART_OFFERS)
 
@@ -109,10 +109,10 @@ class PartsRequest(StrictRequest):
 class CompleteRequest(StrictRequest):
     """A file whose parts are all uploaded."""
 
-    path: Path
+    path: OfferedPath
     upload_id: UploadId
     size_bytes: Size
-    checksums: list[Checksum] = Field(
+    checksums: list[CompositeChecksum] = Field(
         description="The composite checksums of the parts: SHA-256, and MD5 too if `content_md5` "
         "is true.",
         min_length=1,
@@ -148,7 +148,7 @@ class UploadTerms(BaseModel):
     )
 
 
-class StoredFile(BaseModel):
+class StoredFileMessage(BaseModel):
     """A stored file, with everything that is needed to recompute its checksum."""
 
     size_bytes: int
@@ -183,7 +183,7 @@ class SignedPut(BaseModel):
     )
 
 
-class StoredPart(BaseModel):
+class StoredPartMessage(BaseModel):
     """A part that S3 has."""
 
     number: int
@@ -192,13 +192,13 @@ class StoredPart(BaseModel):
     sha256: str | None
 
 
-class IncompleteUpload(BaseModel):
+class IncompleteUploadMessage(BaseModel):
     """An unfinished upload of the same file."""
 
     upload_id: str = Field(examples=[EXAMPLE_UPLOAD_ID])
     initiated_at: datetime
     accepts_sha256: bool = Field(description="False if the upload cannot be resumed.")
-    parts: list[StoredPart]
+    parts: list[StoredPartMessage]
 
 
 class FileError(BaseModel):
@@ -221,9 +221,9 @@ class FileDecision(BaseModel):
     outcome: PutOutcome | None = Field(
         description="Null if the file is not stored, or if only the client can compare it."
     )
-    stored: StoredFile | None
+    stored: StoredFileMessage | None
     put: SignedPut | None = Field(description="The upload of a file in one request.")
-    unfinished: list[IncompleteUpload] | None = Field(
+    unfinished: list[IncompleteUploadMessage] | None = Field(
         description="The unfinished uploads of a file that is uploaded in parts."
     )
     error: FileError | None = Field(

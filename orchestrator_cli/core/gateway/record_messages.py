@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS
 from orchestrator_cli.core.gateway.limits import MAX_CHANGES, MAX_ERROR_CHARACTERS
-from orchestrator_cli.core.gateway.message_fields import Path, StrictRequest
+from orchestrator_cli.core.gateway.message_fields import OfferedPath, StrictRequest
 
 
 class BegunRequest(StrictRequest):
@@ -21,7 +21,7 @@ class BegunRequest(StrictRequest):
         description="A random number that the client chooses."
     )
     began_at: AwareDatetime = Field(strict=False, examples=["2026-01-30T08:00:00.000Z"])
-    paths: list[Path] = Field(
+    paths: list[OfferedPath] = Field(
         description="The paths of its files, or of the first ones.", max_length=MAX_PATHS
     )
     more: bool = Field(default=False, description="True if it has more files than `paths`.")

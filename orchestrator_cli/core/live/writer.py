@@ -17,7 +17,7 @@ from orchestrator_cli.core.live.state import HEARTBEAT_SECONDS, LiveState
 from orchestrator_cli.core.live.store import LiveStore
 
 # How long the last segments may take; the rest of a backlog is in the final log only.
-_PATIENCE_SECONDS = 10.0
+_FINISH_TIMEOUT_SECONDS = 10.0
 _BACKOFF = RetryPolicy(first_wait_seconds=1.0, longest_wait_seconds=30.0)
 
 
@@ -73,7 +73,7 @@ class LiveWriter:
         while wait is not None and not ended.wait(wait):
             wait = self.step()
         if (resumed or self._claim.held) and not is_left():
-            self.finish(_PATIENCE_SECONDS)
+            self.finish(_FINISH_TIMEOUT_SECONDS)
 
     def step(self) -> float | None:
         """Store what is new; return the seconds to the next step, None where there is none."""
@@ -84,12 +84,12 @@ class LiveWriter:
             return _BACKOFF.backoff_seconds(self._failures)
         return self._schedule.next_wait_seconds(self._elapsed())
 
-    def finish(self, patience_seconds: float) -> None:
+    def finish(self, timeout_seconds: float) -> None:
         """Store the rest, and that the logs have ended. Call it when they grow no more.
 
         A backlog that takes longer is left to the final log: the end marker says where it begins.
         """
-        deadline = self._clock.monotonic() + patience_seconds
+        deadline = self._clock.monotonic() + timeout_seconds
         while (failure := self._attempt(lambda: self._write_rest(deadline))) is not None:
             seconds = _BACKOFF.backoff_seconds(self._failures)
             if self._clock.monotonic() + seconds > deadline:

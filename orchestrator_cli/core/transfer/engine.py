@@ -84,7 +84,7 @@ class TransferEngine:
         self.buffers = BufferPool(BASE_PART_BYTES)
         self._concurrency = concurrency
         self._held_bytes = 0
-        self._going_on: list[Generator[object]] = []
+        self._unfinished_runs: list[Generator[object]] = []
         # A token of its own: after a failure the connection serves the next transfers.
         self._stop = connection.retry.stop.child()
         workers = min(_PART_WORKERS, concurrency)
@@ -119,7 +119,7 @@ class TransferEngine:
         begun = itertools.count()
         tasks = itertools.chain([_wait_for(work)], self._tasks(operations))
         results = loop.run(tasks, lambda: not next(begun) or loop.is_far)
-        self._going_on.append(results)
+        self._unfinished_runs.append(results)
         try:
             while not work.done():
                 next(results)
@@ -195,7 +195,7 @@ class TransferEngine:
         # of credentials, which cannot be stopped.
         self._stop.set()
         self._requests.shutdown(wait=error is None, cancel_futures=True)
-        for results in self._going_on:
+        for results in self._unfinished_runs:
             results.close()
         if "_loop" in self.__dict__:
             self._loop.close()

@@ -36,6 +36,11 @@ class Terminal:
         r"""Type; b"\x03" is Ctrl-C."""
         os.write(self._descriptor, keys)
 
+    def resize(self, *, rows: int, columns: int) -> None:
+        """Change the size of the window, which the terminal's processes are told of."""
+        size = struct.pack("HHHH", rows, columns, 0, 0)
+        fcntl.ioctl(self._descriptor, termios.TIOCSWINSZ, size)
+
     def read_until(self, pattern: bytes, timeout_seconds: float = 60) -> re.Match[bytes]:
         """Read until the regular expression is found in all that was written so far."""
         deadline = time.monotonic() + timeout_seconds

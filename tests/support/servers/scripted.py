@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from tests.support.servers.certificates import Certificate
 
 # Nothing under test takes as long.
-_PATIENCE_SECONDS = 30
+_TIMEOUT_SECONDS = 30
 
 
 class ClientGone(Exception):  # noqa: N818 - it is how a script usually ends
@@ -103,7 +103,11 @@ class Peer:
 
     def stop_reading(self) -> None:
         """Take nothing more until the client closes; it cannot tell this from a slow network."""
-        self._server.closing.wait(_PATIENCE_SECONDS)
+        self._server.closing.wait(_TIMEOUT_SECONDS)
+
+    def pause(self, seconds: float) -> bool:
+        """Send nothing for so long; return True, and at once, where the server ends."""
+        return self._server.closing.wait(seconds)
 
     def reset(self) -> None:
         """End the connection as a host does that knows nothing of it."""
@@ -171,11 +175,11 @@ def scripted(
         server.closing.set()
         with contextlib.suppress(OSError):
             listener.shutdown(socket.SHUT_RDWR)
-        accepting.join(_PATIENCE_SECONDS)
+        accepting.join(_TIMEOUT_SECONDS)
         listener.close()
         server.close_all()
         for thread in threads:
-            thread.join(_PATIENCE_SECONDS)
+            thread.join(_TIMEOUT_SECONDS)
     assert not any(thread.is_alive() for thread in [accepting, *threads])
     if server.failures:
         raise server.failures[0]
@@ -203,7 +207,7 @@ def _accept(
 def _play(
     server: Scripted, connection: socket.socket, script: Script, context: ssl.SSLContext | None
 ) -> None:
-    connection.settimeout(_PATIENCE_SECONDS)
+    connection.settimeout(_TIMEOUT_SECONDS)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
     try:
         if context is not None:

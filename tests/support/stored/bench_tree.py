@@ -43,6 +43,15 @@ class BenchTree:
         then = time.time() - seconds
         os.utime(path, (then, then))
 
+    def wait_until_older(self, name: str) -> None:
+        """Wait until what is stored from now on is younger than a file of `OLD_ID`.
+
+        S3 tells whole seconds.
+        """
+        changed_at = (self.directory() / name).stat().st_ctime
+        while time.time() < int(changed_at) + 1:
+            time.sleep(0.01)
+
     def age_directories(self, seconds: float) -> None:
         for path in [self.root, *self.root.rglob("*")]:
             if path.is_dir() and not path.is_symlink():

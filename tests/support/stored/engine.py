@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 import random
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.memory_limiter import BufferPool
 from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import artifact_key
@@ -61,6 +63,26 @@ def new_execution(cli: Callable[..., Any], *options: str) -> str:
 def key_of(name: str, execution_id: str = EXECUTION_ID) -> str:
     """Return the key that a file of this relative name is stored under."""
     return artifact_key(execution_id, storage_path_for(name))
+
+
+class CountedBuffers(BufferPool):
+    """Buffers that are counted as they are made."""
+
+    def __init__(self, size_bytes: int) -> None:
+        super().__init__(size_bytes)
+        self._seen: list[bytearray] = []
+        self._lock = threading.Lock()
+
+    @property
+    def made(self) -> int:
+        return len(self._seen)
+
+    def get(self) -> bytearray:
+        buffer = super().get()
+        with self._lock:
+            if not any(buffer is one for one in self._seen):
+                self._seen.append(buffer)
+        return buffer
 
 
 def impatient(monkeypatch: Any) -> None:

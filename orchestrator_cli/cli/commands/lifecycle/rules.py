@@ -31,9 +31,9 @@ def _strict_option(function: F) -> F:
     )(function)
 
 
+_READ_EXIT_MEANINGS = {4: "no such bucket"}
 # What the codes mean that are special to `apply`.
-APPLY_EXIT_MEANINGS = {
-    4: "no such bucket",
+APPLY_EXIT_MEANINGS = _READ_EXIT_MEANINGS | {
     3: "--check: something would change; or the server drops the size filter",
     6: "the rules changed meanwhile, or the server stored other rules than it was sent",
 }
@@ -99,6 +99,7 @@ def apply(app: App, /, check: bool, strict: bool, yes: bool, as_json: bool, **po
         Example("for a script", "orchestrator lifecycle plan --json | jq -e '.changed | not'"),
     ),
     exit_codes=(0, 1, 2, 4, 5, 9),
+    exit_meanings=_READ_EXIT_MEANINGS,
 )
 @policy_options
 @_strict_option
@@ -126,6 +127,7 @@ def plan(app: App, /, strict: bool, as_json: bool, **policy: Any) -> None:
         Example("as S3 has them", "orchestrator lifecycle show --json | jq '.rules'"),
     ),
     exit_codes=(0, 1, 2, 4, 5, 9),
+    exit_meanings=_READ_EXIT_MEANINGS,
 )
 @json_option
 @pass_app

@@ -138,7 +138,7 @@ def logs(app: App, options: LogsOptions) -> None:
     options.check(names)
     log_filter = options.log_filter()
     source = app.source(options.via)
-    found = ExecutionLogs(app, source, app.resolve(text, source), options.patience())
+    found = ExecutionLogs(app, source, app.resolve(text, source), options.give_up_policy())
     names = names or found.choose(all_logs=options.all_logs)
     shown = LogRenderer(found, names, with_prefix=options.all_logs)
     _write(app, shown, log_filter, options)

@@ -19,21 +19,26 @@ from orchestrator_cli.core.executions.record.waiting import retry_if_new
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.live import AnnouncedLogs
-    from orchestrator_cli.core.live.reading.heartbeat import Patience
+    from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy
     from orchestrator_cli.core.s3.bucket.reader import ObjectReader
     from orchestrator_cli.library.source import ExecutionSource
 
 
 class ExecutionLogs:
-    """The logs of one execution, which are followed with `patience`."""
+    """The logs of one execution; with `give_up`, which says until when, they are followed."""
 
     def __init__(
-        self, app: App, source: ExecutionSource, execution_id: str, patience: Patience | None
+        self, app: App, source: ExecutionSource, execution_id: str, give_up: GiveUpPolicy | None
     ) -> None:
         self._app = app
         self.source = source
         self.execution_id = execution_id
-        self.patience = patience
+        self._give_up = give_up
+
+    @property
+    def is_following(self) -> bool:
+        """Return True where logs are shown until they end, and not as far as they are there."""
+        return self._give_up is not None
 
     @property
     def store(self) -> ObjectReader:
@@ -44,10 +49,10 @@ class ExecutionLogs:
     def live(self) -> AnnouncedLogs:
         """The logs that are still being written."""
         from orchestrator_cli.cli.commands.logs.live import AnnouncedLogs
-        from orchestrator_cli.core.live.reading.heartbeat import Patience
+        from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy
 
-        patience = self.patience or Patience()
-        return AnnouncedLogs(self._app, self.source, self.execution_id, patience)
+        give_up = self._give_up or GiveUpPolicy()
+        return AnnouncedLogs(self._app, self.source, self.execution_id, give_up)
 
     def size_of(self, name: str) -> int:
         """Return how long a log is, about."""
@@ -64,10 +69,10 @@ class ExecutionLogs:
         stored = self._list_stored()
         # Whoever finished an execution may not have had what its writer left in S3.
         sizes = stored.sizes(self.live.logs.names() if stored.is_running or not stored.logs else {})
-        if not sizes and stored.is_running and self.patience is not None:
+        if not sizes and stored.is_running and self.is_following:
             sizes = stored.sizes(self.live.logs.wait_for_names())
         first = first_log(sizes)
-        if stored.is_running and self.patience is None:
+        if stored.is_running and not self.is_following:
             self.live.note_running()
         if first is None:
             raise no_such_log(self.store, self.execution_id, None)
@@ -79,7 +84,7 @@ class ExecutionLogs:
 
     def _list_stored(self) -> StoredLogs:
         read = partial(list_logs, self.store, self.execution_id, self.source.read_record)
-        if self.patience is None:
+        if not self.is_following:
             return read()
         # One that is followed may be in the making.
         return retry_if_new(read, self.execution_id, self._app.now(), self.store.retry.wait)

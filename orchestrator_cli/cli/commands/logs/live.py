@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from itertools import chain
 
 from orchestrator_cli.cli.app import App
-from orchestrator_cli.core.live.reading.heartbeat import Notice, Patience
+from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, Notice
 from orchestrator_cli.core.live.reading.live_logs import WriterState
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 from orchestrator_cli.core.live.state import Liveness
@@ -29,12 +29,12 @@ class AnnouncedLogs:
     """The live logs of one execution; what happens to them is noted on standard error."""
 
     def __init__(
-        self, app: App, source: ExecutionSource, execution_id: str, patience: Patience
+        self, app: App, source: ExecutionSource, execution_id: str, give_up: GiveUpPolicy
     ) -> None:
         self._app = app
         self._execution_id = execution_id
         self._has_noted = False
-        self.logs = source.live_logs(execution_id, patience, self._on_notice)
+        self.logs = source.live_logs(execution_id, give_up, self._on_notice)
 
     def note_running(self) -> None:
         """Say, once, whether the execution is running, its writer lost, or the log not stored."""

@@ -15,7 +15,7 @@ from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.log_filter import LogFilter
-    from orchestrator_cli.core.live.reading.heartbeat import Patience
+    from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy
 
 
 class LogsOptions(NamedTuple):
@@ -60,19 +60,19 @@ class LogsOptions(NamedTuple):
             without_ansi=self.strip_ansi,
         )
 
-    def patience(self) -> Patience | None:
+    def give_up_policy(self) -> GiveUpPolicy | None:
         """Return how long to wait for a silent writer; None where no log is followed.
 
         There is no limit where somebody watches a terminal.
         """
         if not self.follow:
             return None
-        from orchestrator_cli.core.live.reading.heartbeat import Patience
+        from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy
         from orchestrator_cli.core.live.state import LOST_AFTER_SECONDS
 
         given = self.gone_after
         seconds = LOST_AFTER_SECONDS if given is None else given.total_seconds()
-        return Patience(seconds, has_no_end=sys.stderr.isatty())
+        return GiveUpPolicy(seconds, waits_forever=sys.stderr.isatty())
 
     @property
     def file(self) -> Path | None:

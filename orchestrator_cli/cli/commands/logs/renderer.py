@@ -38,7 +38,7 @@ class LogRenderer:
 
     def render(self, log_filter: LogFilter) -> Blocks:
         """Yield the output for all logs."""
-        if self._logs.patience is None or len(self._names) == 1:
+        if not self._logs.is_following or len(self._names) == 1:
             for name in self._names:
                 yield from self._render_one(name, log_filter)
             return
@@ -79,7 +79,7 @@ class LogRenderer:
             if found is None:
                 raise
             number, chunks = found
-            is_cut_here = self._logs.patience is None and log_filter.needs_all_lines
+            is_cut_here = not self._logs.is_following and log_filter.needs_all_lines
             last = log_filter.last if is_cut_here else None
             shown = replace(log_filter, last=last, first_number=number)
             return shown, (chunk.data for chunk in chunks)
@@ -87,7 +87,7 @@ class LogRenderer:
     def _open_live(self, name: str, log_filter: LogFilter) -> NumberedChunks | None:
         """Return the number of the first line of a live log, and its bytes; None without one."""
         live, last = self._logs.live, log_filter.last
-        if self._logs.patience is not None:
+        if self._logs.is_following:
             return live.follow(name, last)
         return live.snapshot(name, None if log_filter.needs_all_lines else last)
 

@@ -10,7 +10,7 @@ from orchestrator_cli.core.base.errors import (
     UnsupportedError,
     suppress_unless_fatal,
 )
-from orchestrator_cli.core.executions.doctor.checker import POLICY_CODES, Finding, Verdict
+from orchestrator_cli.core.executions.doctor.checker import POLICY_CODES, ProbeResult, Verdict
 from orchestrator_cli.core.executions.doctor.scratch import (
     FIRST,
     NO_UPLOAD,
@@ -28,7 +28,7 @@ _LARGEST_SKEW_SECONDS = 60
 # --- permissions -----------------------------------------------------------------------------
 
 
-def check_credentials(scratch: Scratch) -> Finding:
+def check_credentials(scratch: Scratch) -> ProbeResult:
     """Find out whether the credentials end, and when."""
     lifetime = scratch.store.session.credential_lifetime()
     if lifetime.expires_at is not None:
@@ -39,13 +39,13 @@ def check_credentials(scratch: Scratch) -> Finding:
     return Verdict.OK, "they do not expire"
 
 
-def list_executions(scratch: Scratch) -> Finding:
+def list_executions(scratch: Scratch) -> ProbeResult:
     """List one object below executions/."""
     next(scratch.store.list_objects(EXECUTIONS_PREFIX, at_once=1), None)
     return Verdict.OK, "allowed"
 
 
-def check_clock(scratch: Scratch) -> Finding:
+def check_clock(scratch: Scratch) -> ProbeResult:
     """Compare this machine's clock with the server's."""
     response = scratch.call("list_objects_v2", MaxKeys=1, Prefix=EXECUTIONS_PREFIX)
     date = response["ResponseMetadata"]["HTTPHeaders"].get("date")
@@ -57,7 +57,7 @@ def check_clock(scratch: Scratch) -> Finding:
     return verdict, f"{seconds:.0f} s away from the server's; S3 refuses over 15 min"
 
 
-def delete_scratch(scratch: Scratch) -> Finding:
+def delete_scratch(scratch: Scratch) -> ProbeResult:
     """Find out below which prefixes scratch objects can be removed again."""
     failure = ""
     for prefix in scratch.prefixes:
@@ -75,14 +75,14 @@ def delete_scratch(scratch: Scratch) -> Finding:
     return Verdict.SKIPPED, f"{failure}, and only doctor needs it: nothing is stored"
 
 
-def write_file(scratch: Scratch) -> Finding:
+def write_file(scratch: Scratch) -> ProbeResult:
     """Store a scratch file among the artifacts."""
     finding = write_object(scratch, scratch.key("written"))
     scratch.can_store = scratch.may_delete(scratch.key("written"))
     return finding
 
 
-def write_object(scratch: Scratch, key: str) -> Finding:
+def write_object(scratch: Scratch, key: str) -> ProbeResult:
     """Store a scratch object where it can be removed again; else only ask for the permission."""
     if scratch.may_delete(key):
         scratch.store.put_if_absent(key, FIRST, TEXT, listed_etag="")
@@ -93,14 +93,14 @@ def write_object(scratch: Scratch, key: str) -> Finding:
     return Verdict.OK, "allowed; nothing was stored"
 
 
-def read_object(scratch: Scratch, key: str) -> Finding:
+def read_object(scratch: Scratch, key: str) -> ProbeResult:
     """Read a scratch object, whether it is there or not."""
     with suppress_unless_fatal(NotFoundError):
         scratch.store.get(key)
     return Verdict.OK, "allowed"
 
 
-def abort_upload(scratch: Scratch) -> Finding:
+def abort_upload(scratch: Scratch) -> ProbeResult:
     """Abort an upload that does not exist, which takes the same permission."""
     with only_denials_raised():
         scratch.call("abort_multipart_upload", Key=scratch.key("none"), UploadId=NO_UPLOAD)
@@ -111,7 +111,7 @@ def abort_upload(scratch: Scratch) -> Finding:
 # --- settings --------------------------------------------------------------------------------
 
 
-def read_encryption(scratch: Scratch) -> Finding:
+def read_encryption(scratch: Scratch) -> ProbeResult:
     """Find out which encryption the bucket has by default."""
     try:
         response = read_setting(
@@ -127,7 +127,7 @@ def read_encryption(scratch: Scratch) -> Finding:
     return Verdict.INFO, f"{algorithm} by default"
 
 
-def read_versioning(scratch: Scratch) -> Finding:
+def read_versioning(scratch: Scratch) -> ProbeResult:
     """Find out whether the bucket keeps versions."""
     try:
         response = read_setting(
@@ -138,7 +138,7 @@ def read_versioning(scratch: Scratch) -> Finding:
     return Verdict.INFO, str(response.get("Status", "off")).lower()
 
 
-def without_setting(error: OrchestratorError, none_code: str = "", none: str = "") -> Finding:
+def without_setting(error: OrchestratorError, none_code: str = "", none: str = "") -> ProbeResult:
     """Return the finding for a setting that could not be read, or that is not there."""
     if isinstance(error, UnavailableError):
         raise error

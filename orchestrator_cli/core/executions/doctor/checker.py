@@ -41,7 +41,7 @@ class Verdict(StrEnum):
 
 
 # A verdict, and in words what was found.
-Finding = tuple[Verdict, str]
+ProbeResult = tuple[Verdict, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Probe:
     """
 
     name: str
-    run: Callable[[Scratch], Finding]
+    run: Callable[[Scratch], ProbeResult]
     action: str = ""
     resource: str = ""
     needs: tuple[str, ...] = ()

@@ -8,7 +8,7 @@ from typing import Any
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.executions.doctor.access import without_setting
-from orchestrator_cli.core.executions.doctor.checker import Finding, Verdict
+from orchestrator_cli.core.executions.doctor.checker import ProbeResult, Verdict
 from orchestrator_cli.core.executions.doctor.scratch import Scratch
 from orchestrator_cli.core.s3.bucket.settings import read_setting
 from orchestrator_cli.core.s3.demands import BucketDemands
@@ -24,7 +24,7 @@ _OPTIONS = {
 _TAG = "s3:requestobjecttag/"
 
 
-def read_demands(scratch: Scratch) -> Finding:
+def read_demands(scratch: Scratch) -> ProbeResult:
     """Find out what the bucket's policy denies without, and which options give it."""
     try:
         response = read_setting(scratch.store, "get_bucket_policy", "Policy").response
@@ -43,7 +43,7 @@ def read_demands(scratch: Scratch) -> Finding:
     return Verdict.INFO, f"asks for {', '.join(asked)}, which is set"
 
 
-def read_payer(scratch: Scratch) -> Finding:
+def read_payer(scratch: Scratch) -> ProbeResult:
     """Find out who pays for requests."""
     try:
         response = read_setting(

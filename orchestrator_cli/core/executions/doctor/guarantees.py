@@ -7,7 +7,7 @@ they will meet. Only requests that must fail, such as one with a wrong checksum,
 from __future__ import annotations
 
 from orchestrator_cli.core.base.errors import ConflictError, UnsupportedError
-from orchestrator_cli.core.executions.doctor.checker import Finding, Verdict
+from orchestrator_cli.core.executions.doctor.checker import ProbeResult, Verdict
 from orchestrator_cli.core.executions.doctor.scratch import (
     FIRST,
     NO_UPLOAD,
@@ -26,7 +26,7 @@ from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 # --- create-only writes ----------------------------------------------------------------------
 
 
-def put_twice(scratch: Scratch) -> Finding:
+def put_twice(scratch: Scratch) -> ProbeResult:
     """Create an object twice, with other bytes the second time."""
     store, key = scratch.store, scratch.key("create-only-put")
     store.put_if_absent(key, FIRST, TEXT, listed_etag="")
@@ -46,7 +46,7 @@ def put_twice(scratch: Scratch) -> Finding:
     return Verdict.OK, "a second write is refused, and the first stays"
 
 
-def swap_twice(scratch: Scratch) -> Finding:
+def swap_twice(scratch: Scratch) -> ProbeResult:
     """Replace an object twice by compare-and-swap, with the same ETag."""
     # The one object that may change; a bucket policy may refuse it for every other.
     store, key = scratch.store, metadata_key(scratch.execution_id)
@@ -63,7 +63,7 @@ def swap_twice(scratch: Scratch) -> Finding:
     return Verdict.DEGRADED, f"If-Match is ignored: {races}"
 
 
-def complete_twice(scratch: Scratch) -> Finding:
+def complete_twice(scratch: Scratch) -> ProbeResult:
     """Complete a multipart upload whose key is taken."""
     store, key = scratch.store, scratch.key("create-only-complete")
     store.put_if_absent(key, FIRST, TEXT, listed_etag="")
@@ -84,7 +84,7 @@ def complete_twice(scratch: Scratch) -> Finding:
 # --- checksums -------------------------------------------------------------------------------
 
 
-def put_wrong_sha256(scratch: Scratch) -> Finding:
+def put_wrong_sha256(scratch: Scratch) -> ProbeResult:
     """Send an object with the SHA-256 of other bytes."""
     wrong = to_base64(sha256(SECOND))
     if scratch.put_is_refused(scratch.key("wrong-sha256"), FIRST, ChecksumSHA256=wrong):
@@ -92,7 +92,7 @@ def put_wrong_sha256(scratch: Scratch) -> Finding:
     return Verdict.DEGRADED, "accepted with a wrong checksum: Content-MD5 goes along"
 
 
-def put_wrong_md5(scratch: Scratch) -> Finding:
+def put_wrong_md5(scratch: Scratch) -> ProbeResult:
     """Send an object with the MD5 of other bytes."""
     wrong = to_base64(md5(SECOND))
     if scratch.put_is_refused(scratch.key("wrong-md5"), FIRST, ContentMD5=wrong):
@@ -100,7 +100,7 @@ def put_wrong_md5(scratch: Scratch) -> Finding:
     return Verdict.DEGRADED, "accepted with a wrong checksum: only reading back can tell"
 
 
-def read_composite(scratch: Scratch) -> Finding:
+def read_composite(scratch: Scratch) -> ProbeResult:
     """Look for the checksum of an object that was stored in parts."""
     key = scratch.key("composite")
     scratch.upload_in_parts(key, FIRST)
@@ -116,7 +116,7 @@ def read_composite(scratch: Scratch) -> Finding:
 # --- resuming --------------------------------------------------------------------------------
 
 
-def find_upload(scratch: Scratch) -> Finding:
+def find_upload(scratch: Scratch) -> ProbeResult:
     """Look for an unfinished upload in the server's list."""
     key = scratch.key("listed")
     upload_id = scratch.begin_upload(key, FIRST)[0] if scratch.can_upload else None
@@ -132,7 +132,7 @@ def find_upload(scratch: Scratch) -> Finding:
     return Verdict.DEGRADED, "an upload is not in the list: an interrupted one begins anew"
 
 
-def find_part(scratch: Scratch) -> Finding:
+def find_part(scratch: Scratch) -> ProbeResult:
     """Look for the checksum of a part in the server's list."""
     key = scratch.key("parts")
     if not scratch.can_upload:
@@ -157,7 +157,7 @@ def _presigned_url(scratch: Scratch) -> str:
     return presign_get(scratch.store, key, 60, scratch.now())
 
 
-def fetch_range(scratch: Scratch) -> Finding:
+def fetch_range(scratch: Scratch) -> ProbeResult:
     """Read a range of an object through a presigned URL."""
     status, body = scratch.fetch(_presigned_url(scratch), {"range": "bytes=3-6"})
     if status == 206 and body == FIRST[3:7]:
@@ -167,7 +167,7 @@ def fetch_range(scratch: Scratch) -> Finding:
     return Verdict.DEGRADED if works else Verdict.DOES_NOT_WORK, detail
 
 
-def fetch_tampered(scratch: Scratch) -> Finding:
+def fetch_tampered(scratch: Scratch) -> ProbeResult:
     """Try a presigned URL whose signature was changed."""
     url = _presigned_url(scratch)
     # The last hex digit of the signature, changed to another one.

@@ -16,7 +16,7 @@ from orchestrator_cli.core.executions.doctor.access import (
     write_file,
     write_object,
 )
-from orchestrator_cli.core.executions.doctor.checker import Finding, Probe
+from orchestrator_cli.core.executions.doctor.checker import Probe, ProbeResult
 from orchestrator_cli.core.executions.doctor.demands import read_demands, read_payer
 from orchestrator_cli.core.executions.doctor.guarantees import (
     complete_twice,
@@ -56,10 +56,10 @@ def _area(
 ) -> tuple[Probe, Probe]:
     """Return the probes that write and read below a prefix; `key` takes an execution id."""
 
-    def write(scratch: Scratch) -> Finding:
+    def write(scratch: Scratch) -> ProbeResult:
         return write_object(scratch, key(scratch.execution_id))
 
-    def read(scratch: Scratch) -> Finding:
+    def read(scratch: Scratch) -> ProbeResult:
         return read_object(scratch, key(scratch.execution_id))
 
     everything = f"{prefix}*"

@@ -31,7 +31,7 @@ from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 # Enough for many screens, little enough for a poor network.
 FIRST_BYTES = 256 * 1024
@@ -128,7 +128,7 @@ def open_log_with_prefix(
     return _look(store, execution_id, name, begin)
 
 
-def _look(store: ObjectReader, execution_id: str, name: str, look: Callable[[str], Found]) -> Found:
+def _look(store: ObjectReader, execution_id: str, name: str, look: Callable[[str], T]) -> T:
     key = _key_of(execution_id, name)
     if key is not None:
         with suppress_unless_fatal(NotFoundError):

@@ -9,7 +9,7 @@ from typing import TypeVar
 from orchestrator_cli.core.base.errors import NotFoundError, suppress_unless_fatal
 from orchestrator_cli.core.executions.ids import execution_time
 
-Found = TypeVar("Found")
+T = TypeVar("T")
 
 _YOUNG = timedelta(minutes=1)
 _LOOKS = 20
@@ -17,11 +17,11 @@ _LOOK_SECONDS = 0.25
 
 
 def retry_if_new(
-    read: Callable[[], Found],
+    read: Callable[[], T],
     execution_id: str,
     now: datetime | None,
     wait: Callable[[float], None],
-) -> Found:
+) -> T:
     """Return what `read` finds, waiting some seconds for it where the id is young.
 
     `run` makes an execution while its command runs already. Without `now` nothing is waited for.

@@ -34,7 +34,7 @@ class FileIndex:
         request = ServerRequest(
             f"/executions/{execution_id}/files/{quote(path)}", f"look-up of {printable(key)}"
         )
-        return ask(request, lambda body: self._parse_head(key, body))
+        return ask(request, lambda body: self._parse_object(key, body))
 
     def head_for_compare(self, key: str) -> Operation[ObjectMetadata | None]:
         """Look up what is needed to recompute a checksum; None where there is no object."""
@@ -69,7 +69,7 @@ class FileIndex:
             objects.append(_parse_file(prefix + METADATA_NAME, record))
         return ListPage(objects, [], body["next_cursor"])
 
-    def _parse_head(self, key: str, body: Mapping[str, Any]) -> ObjectMetadata:
+    def _parse_object(self, key: str, body: Mapping[str, Any]) -> ObjectMetadata:
         self._keep_url(key, body["url"], body["expiry_certain"])
         listed = _parse_file(key, body)
         metadata = {SHA256_METADATA: body["sha256"], SCHEDULE_METADATA: body["part_schedule"]}

@@ -52,7 +52,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.gateway.client.logs.live_logs import ServedLiveLogs
     from orchestrator_cli.core.gateway.client.logs.live_store import GatewayLiveStore
     from orchestrator_cli.core.gateway.client.uploads.session import GatewaySession
-    from orchestrator_cli.core.live.reading.heartbeat import OnNotice, Patience
+    from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, OnNotice
 
 _PAGE = 1000
 _ULID_CHARACTERS = 26
@@ -135,7 +135,7 @@ class GatewaySource:
     # --- logs and uploads ------------------------------------------------------------------
 
     def live_logs(
-        self, execution_id: str, patience: Patience, on_notice: OnNotice
+        self, execution_id: str, give_up: GiveUpPolicy, on_notice: OnNotice
     ) -> ServedLiveLogs:
         """Return the logs that are still being written, as the server reads them."""
         from orchestrator_cli.core.gateway.client.logs.live_logs import ServedLiveLogs
@@ -146,7 +146,7 @@ class GatewaySource:
             partial(ServedLog, LogServer(self._connection), self.objects, execution_id),
             partial(self.read_record, execution_id),
             self.objects.retry,
-            patience,
+            give_up,
             on_notice,
         )
 

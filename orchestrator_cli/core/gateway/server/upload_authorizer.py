@@ -19,10 +19,10 @@ from orchestrator_cli.core.gateway.messages import (
     FileDecision,
     FileError,
     FileOffer,
-    IncompleteUpload,
+    IncompleteUploadMessage,
     SignedPut,
-    StoredFile,
-    StoredPart,
+    StoredFileMessage,
+    StoredPartMessage,
 )
 from orchestrator_cli.core.gateway.server.put_signer import (
     PutSigner,
@@ -38,8 +38,11 @@ from orchestrator_cli.core.s3.compare import (
     SHA256_METADATA,
     best_stored_checksum,
 )
-from orchestrator_cli.core.s3.operations import multipart_listing
-from orchestrator_cli.core.s3.operations.multipart_listing import list_multipart_uploads, list_parts
+from orchestrator_cli.core.s3.operations.multipart_listing import (
+    IncompleteUpload,
+    list_multipart_uploads,
+    list_parts,
+)
 from orchestrator_cli.core.s3.operations.version_conflict import delete_if_not_oldest_version
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import ObjectMetadata, PutOutcome
@@ -125,8 +128,8 @@ class UploadAuthorizer:
         self._receipts.check(key, version_id, receipt)
         return self.store.run(delete_if_not_oldest_version(key, version_id))
 
-    def _list_unfinished(self, key: str) -> list[IncompleteUpload]:
-        uploads: list[multipart_listing.IncompleteUpload] = []
+    def _list_unfinished(self, key: str) -> list[IncompleteUploadMessage]:
+        uploads: list[IncompleteUpload] = []
         # Without the permission, or a server that lists, only resuming is lost.
         with suppress_unless_fatal(OrchestratorError):
             uploads = self.store.run(list_multipart_uploads(self.store.server, key))
@@ -139,15 +142,16 @@ class UploadAuthorizer:
                 found.append(self._describe(one))
         return found
 
-    def _describe(self, upload: multipart_listing.IncompleteUpload) -> IncompleteUpload:
+    def _describe(self, upload: IncompleteUpload) -> IncompleteUploadMessage:
         listed = list_parts(upload.key, upload.upload_id)
         parts = self.store.run(listed) if upload.accepts_sha256 else {}
-        return IncompleteUpload(
+        return IncompleteUploadMessage(
             upload_id=upload.upload_id,
             initiated_at=upload.initiated_at,
             accepts_sha256=upload.accepts_sha256,
             parts=[
-                StoredPart.model_validate(part, from_attributes=True) for part in parts.values()
+                StoredPartMessage.model_validate(part, from_attributes=True)
+                for part in parts.values()
             ],
         )
 
@@ -194,8 +198,8 @@ def _compare(offer: FileOffer, head: ObjectMetadata) -> PutOutcome | None:
     return PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT
 
 
-def _stored_file(head: ObjectMetadata) -> StoredFile:
-    return StoredFile(
+def _stored_file(head: ObjectMetadata) -> StoredFileMessage:
+    return StoredFileMessage(
         size_bytes=head.size_bytes,
         etag=head.etag,
         content_type=head.content_type,

@@ -247,7 +247,7 @@ class Exchange:
 def _unacknowledged_bytes(descriptor: int) -> int:
     """Return how many sent bytes have not been acknowledged; 0 where the system does not say."""
     try:
-        told = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
+        count = fcntl.ioctl(descriptor, termios.TIOCOUTQ, bytes(4))
     except (OSError, ValueError):
         return 0
-    return int(struct.unpack("i", told)[0])
+    return int(struct.unpack("i", count)[0])

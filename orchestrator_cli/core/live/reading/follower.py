@@ -76,14 +76,14 @@ class LogFollower:
         self._key = artifact_key(execution_id, live_log_path(log) or log)
         self._reader = reader
         self._watch = watch
-        self._patience = watch.patience
+        self._give_up = watch.give_up
         self._clock = store.retry.clock
         self._wait = wait or store.retry.wait
         self._digests = GrowingDigests() if reader.offset == 0 else None
         self._offset = reader.offset
         self._line = 0
         self._grew_at, self._looked_at = self._clock(), float("-inf")
-        self._reachability = Reachability(self._clock, watch.patience, watch.tell)
+        self._reachability = Reachability(self._clock, watch.give_up, watch.tell)
         self.has_ended = False
 
     def chunks(self) -> Iterator[LiveChunk]:
@@ -129,7 +129,7 @@ class LogFollower:
     def _is_look_due(self) -> bool:
         if self._reader.has_ended:
             return True
-        now, soon = self._clock(), self._patience.lost_after_seconds
+        now, soon = self._clock(), self._give_up.lost_after_seconds
         is_quiet = now - self._grew_at >= min(_QUIET_SECONDS, soon)
         return is_quiet and now - self._looked_at >= min(_LOOK_SECONDS, soon)
 
@@ -166,6 +166,6 @@ class LogFollower:
         is_finished = not may_be_running(self._store, self._execution_id)
         if is_finished and self._store.head_for_compare(self._key) is None:
             raise WriterLostError.not_stored(self._log, self._execution_id, self._offset)
-        if seen.liveness is Liveness.LOST and not self._patience.has_no_end:
+        if seen.liveness is Liveness.LOST and not self._give_up.waits_forever:
             why = f"has shown no sign of life for {seen.silent_seconds:,.0f} s"
             raise WriterLostError.lost(self._log, self._execution_id, self._offset, why)

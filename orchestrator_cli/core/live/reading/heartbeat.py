@@ -35,11 +35,11 @@ OnNotice = Callable[[Notice, float], None]
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """When a writer that shows no sign of life is given up; not at all where `has_no_end`."""
+class GiveUpPolicy:
+    """When a writer that shows no sign of life is given up; not at all where `waits_forever`."""
 
     lost_after_seconds: float = LOST_AFTER_SECONDS
-    has_no_end: bool = False
+    waits_forever: bool = False
 
 
 class Heartbeat:
@@ -72,11 +72,11 @@ class SignOfLife:
 
 
 class LivenessWatch:
-    """Tells each change of a writer's liveness once. `patience` says when it is given up."""
+    """Tells each change of a writer's liveness once. `give_up` says when it is lost."""
 
-    def __init__(self, heartbeat: Heartbeat, patience: Patience, on_notice: OnNotice) -> None:
+    def __init__(self, heartbeat: Heartbeat, give_up: GiveUpPolicy, on_notice: OnNotice) -> None:
         self._heartbeat = heartbeat
-        self.patience = patience
+        self.give_up = give_up
         self.tell = on_notice
         self._last = Liveness.ALIVE
 
@@ -87,7 +87,7 @@ class LivenessWatch:
         """
         stored = self._heartbeat.read()
         silent_seconds = quiet_seconds if stored is None else stored.age_seconds
-        now = liveness_after(silent_seconds, self.patience.lost_after_seconds)
+        now = liveness_after(silent_seconds, self.give_up.lost_after_seconds)
         self.note(now, silent_seconds)
         return SignOfLife(now, silent_seconds, stored is not None and stored.state.ended)
 
@@ -99,7 +99,7 @@ class LivenessWatch:
         if now is self._last:
             return
         self._last = now
-        if now is Liveness.LOST and not self.patience.has_no_end:
+        if now is Liveness.LOST and not self.give_up.waits_forever:
             return
         notices = {Liveness.SILENT: Notice.SILENT, Liveness.LOST: Notice.LOST}
         self.tell(notices.get(now, Notice.ALIVE_AGAIN), silent_seconds)

@@ -15,10 +15,10 @@ from orchestrator_cli.core.executions.record.status_probe import may_be_running
 from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.live.reading.follower import LogFollower, poll_seconds
 from orchestrator_cli.core.live.reading.heartbeat import (
+    GiveUpPolicy,
     Heartbeat,
     LivenessWatch,
     OnNotice,
-    Patience,
 )
 from orchestrator_cli.core.live.reading.listing import list_live_logs
 from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
@@ -82,14 +82,14 @@ class BucketLiveLogs:
         store: ObjectReader,
         execution_id: str,
         now: datetime,
-        patience: Patience,
+        give_up: GiveUpPolicy,
         on_notice: OnNotice,
     ) -> None:
         self._store = store
         self._execution_id = execution_id
         self._now = now
         self._heartbeat = Heartbeat(store, execution_id)
-        self._watch = LivenessWatch(self._heartbeat, patience, on_notice)
+        self._watch = LivenessWatch(self._heartbeat, give_up, on_notice)
 
     def names(self) -> dict[str, int]:
         """Return how long each is, about, by its name; {} where there is none to be read."""
@@ -103,7 +103,7 @@ class BucketLiveLogs:
 
     def wait_for_names(self) -> dict[str, int]:
         """Return the names once there are any; {} where there are none for too long."""
-        return wait_for_names(self.names, self._store.retry, self._watch.patience)
+        return wait_for_names(self.names, self._store.retry, self._watch.give_up)
 
     def may_come(self, name: str) -> bool:
         """Return True if a log that is not stored is being written, or may be yet."""
@@ -174,14 +174,14 @@ def _live_log_of(name: str) -> str | None:
 def wait_for_names(
     names: Callable[[], dict[str, int]],
     retry: RetryPolicy,
-    patience: Patience,
+    give_up: GiveUpPolicy,
     may_come: Callable[[], bool] = lambda: True,
 ) -> dict[str, int]:
     """Return the names once there are any; {} where none may come, or none for too long."""
     began_at = retry.clock()
     while not (found := names()) and may_come():
         waited_seconds = retry.clock() - began_at
-        if waited_seconds > patience.lost_after_seconds and not patience.has_no_end:
+        if waited_seconds > give_up.lost_after_seconds and not give_up.waits_forever:
             break
         retry.wait(poll_seconds(waited_seconds))
     return found

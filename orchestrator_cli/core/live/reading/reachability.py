@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from orchestrator_cli.core.base.errors import UnavailableError
-from orchestrator_cli.core.live.reading.heartbeat import Notice, OnNotice, Patience
+from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, Notice, OnNotice
 
 
 class Reachability:
-    """Reports each change once. `patience` says how long an outage may last."""
+    """Reports each change once. `give_up` says how long an outage may last."""
 
-    def __init__(self, clock: Callable[[], float], patience: Patience, tell: OnNotice) -> None:
+    def __init__(self, clock: Callable[[], float], give_up: GiveUpPolicy, tell: OnNotice) -> None:
         self._clock = clock
-        self._patience = patience
+        self._give_up = give_up
         self._tell = tell
         self._reached_at = clock()
         self._is_away = False
@@ -34,7 +34,7 @@ class Reachability:
     def note_unreachable(self, error: UnavailableError) -> None:
         """Note that none came. Raises the error where that has lasted for too long."""
         seconds = self.seconds_away
-        if seconds > self._patience.lost_after_seconds and not self._patience.has_no_end:
+        if seconds > self._give_up.lost_after_seconds and not self._give_up.waits_forever:
             raise error
         if not self._is_away:
             self._is_away = True

@@ -34,7 +34,7 @@ T = TypeVar("T")
 
 
 class ObjectIndex(Protocol):
-    """The source of heads and listings. The content of objects is read by S3Requests."""
+    """The source of heads and listings: the bucket itself, or a server that has access to it."""
 
     @property
     def location(self) -> str:

@@ -245,12 +245,12 @@ def _check_range(
     """
     require_etag(response, what)
     # Some servers send the range with status 200.
-    told = _CONTENT_RANGE.fullmatch(response.header("content-range"))
-    if told is None or int(told[1]) != offset_bytes:
+    match = _CONTENT_RANGE.fullmatch(response.header("content-range"))
+    if match is None or int(match[1]) != offset_bytes:
         raise _ignores_ranges(what)
-    total_bytes = int(told[3])
+    total_bytes = int(match[3])
     wanted_bytes = min(offset_bytes + size_bytes, total_bytes) - offset_bytes
-    if received_bytes != wanted_bytes or int(told[2]) != offset_bytes + wanted_bytes - 1:
+    if received_bytes != wanted_bytes or int(match[2]) != offset_bytes + wanted_bytes - 1:
         message = f"{what}: {received_bytes} bytes came where {wanted_bytes} were asked for"
         raise IntegrityError(message, hint="run the same command again", retryable=True)
     return total_bytes

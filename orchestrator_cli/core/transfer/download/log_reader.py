@@ -28,7 +28,7 @@ class StoredLog(Protocol):
 
 
 Item = TypeVar("Item", bound=StoredLog)
-Part = TypeVar("Part")
+T = TypeVar("T")
 
 READ_BYTES = MIB
 # So many are held in memory at once as the loop has in flight.
@@ -56,8 +56,8 @@ def read_log(store: ObjectReader, log: ObjectSummary) -> Iterator[bytes | memory
 def work_in_order(
     store: ObjectReader,
     logs: Iterable[Item],
-    work: Callable[[Item, Iterable[bytes | memoryview]], Iterator[Part]],
-) -> Generator[tuple[Item, Iterator[Part]], None, None]:
+    work: Callable[[Item, Iterable[bytes | memoryview]], Iterator[T]],
+) -> Generator[tuple[Item, Iterator[T]], None, None]:
     """Yield each log with the parts that work makes of its bytes, in order.
 
     Small logs are fetched many at once on one loop. Of larger ones several are worked on in
@@ -70,14 +70,14 @@ def work_in_order(
     bind = partial(bind_token, current_token())
     executor = ThreadPoolExecutor(_LARGE_LOGS_AT_ONCE, "logs", bind)
 
-    def begin(log: Item) -> Operation[tuple[Item, Iterator[Part]]]:
+    def begin(log: Item) -> Operation[tuple[Item, Iterator[T]]]:
         if log.stored.size_bytes <= _SMALL_BYTES:
             try:
                 stored = yield from get_object(log.stored.key)
             except OrchestratorError as error:
                 return log, raise_errors([error])
             return log, work(log, [stored.content])
-        parts: Handover[Part] = Handover(cancelled, 1)
+        parts: Handover[T] = Handover(cancelled, 1)
         executor.submit(parts.run, lambda: work(log, read_log(store, log.stored)))
         return log, raise_errors(parts.take())
 

@@ -10,7 +10,7 @@ from orchestrator_cli.core.executions.logs.finding import DEFAULT_ORDER, log_nam
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLogFollower
 from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
-from orchestrator_cli.core.live.reading.heartbeat import OnNotice, Patience
+from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, OnNotice
 from orchestrator_cli.core.live.reading.live_logs import WriterState, wait_for_names
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 
@@ -29,13 +29,13 @@ class ServedLiveLogs:
         open_log: Callable[[str], ServedLog],
         read_record: Callable[[], dict[str, Any]],
         retry: RetryPolicy,
-        patience: Patience,
+        give_up: GiveUpPolicy,
         on_notice: OnNotice,
     ) -> None:
         self._log = open_log
         self._read_record = read_record
         self._retry = retry
-        self._patience = patience
+        self._give_up = give_up
         self._on_notice = on_notice
 
     def names(self) -> dict[str, int]:
@@ -45,7 +45,7 @@ class ServedLiveLogs:
 
     def wait_for_names(self) -> dict[str, int]:
         """Return the names once there are any; {} where there are none for too long."""
-        return wait_for_names(self.names, self._retry, self._patience, self._is_running)
+        return wait_for_names(self.names, self._retry, self._give_up, self._is_running)
 
     def may_come(self, name: str) -> bool:
         """Return True if a log that is not stored is being written, or may be yet."""
@@ -72,7 +72,7 @@ class ServedLiveLogs:
         log = self._log(_log_of(name) or name)
         start = 0 if lines is None else log.tail_offset(log.size_bytes() or 0, lines)
         return ServedLogFollower(
-            log, start, self._patience, self._on_notice, self._is_running
+            log, start, self._give_up, self._on_notice, self._is_running
         ).chunks()
 
     def _is_running(self) -> bool:

@@ -14,7 +14,7 @@ from orchestrator_cli.core.gateway.client.logs.log_server import ServedPart
 from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.live.reading.digests import GrowingDigests
 from orchestrator_cli.core.live.reading.follower import WriterLostError, poll_seconds
-from orchestrator_cli.core.live.reading.heartbeat import Notice, OnNotice, Patience
+from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, Notice, OnNotice
 from orchestrator_cli.core.live.reading.reachability import Reachability
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 from orchestrator_cli.core.live.state import LOST_AFTER_SECONDS
@@ -30,19 +30,19 @@ class ServedLogFollower:
         self,
         log: ServedLog,
         offset: int,
-        patience: Patience,
+        give_up: GiveUpPolicy,
         on_notice: OnNotice,
         is_running: Callable[[], bool],
     ) -> None:
         self._log = log
         self._offset = offset
-        self._patience = patience
+        self._give_up = give_up
         self._tell = on_notice
         self._is_running = is_running
         self._clock, self._wait = log.objects.retry.clock, log.objects.retry.wait
         self._digests = GrowingDigests() if offset == 0 else None
         self._grew_at = self._clock()
-        self._reachability = Reachability(self._clock, patience, on_notice)
+        self._reachability = Reachability(self._clock, give_up, on_notice)
         self._is_told_lost = False
         self._has_looked = False
         self._has_ended = False
@@ -119,10 +119,10 @@ class ServedLogFollower:
         """Raise WriterLostError where the writer is given up."""
         self._check_running()
         silent_seconds = LOST_AFTER_SECONDS + self._clock() - self._grew_at
-        if self._patience.has_no_end:
+        if self._give_up.waits_forever:
             if not self._is_told_lost:
                 self._is_told_lost = True
                 self._tell(Notice.LOST, silent_seconds)
-        elif silent_seconds >= self._patience.lost_after_seconds:
+        elif silent_seconds >= self._give_up.lost_after_seconds:
             log = self._log
             raise WriterLostError.lost(log.name, log.execution_id, self._offset, "is lost")

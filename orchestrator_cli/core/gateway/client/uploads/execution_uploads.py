@@ -155,7 +155,7 @@ class FileAnswer:
         )
 
 
-def _as_object(path: str, stored: messages.StoredFile) -> ObjectMetadata:
+def _as_object(path: str, stored: messages.StoredFileMessage) -> ObjectMetadata:
     metadata = {SHA256_METADATA: stored.sha256, SCHEDULE_METADATA: stored.part_schedule}
     return ObjectMetadata(
         key=path,
@@ -168,7 +168,7 @@ def _as_object(path: str, stored: messages.StoredFile) -> ObjectMetadata:
     )
 
 
-def _as_upload(found: messages.IncompleteUpload) -> FoundUpload:
+def _as_upload(found: messages.IncompleteUploadMessage) -> FoundUpload:
     # The server tells no parts of one that cannot be taken over.
     return found.upload_id, {
         part.number: StoredPart(part.number, part.size_bytes, part.etag, part.sha256)

@@ -26,7 +26,9 @@ Cursor = Annotated[
     str | None, Query(description="The next_cursor of the previous page.", max_length=3000)
 ]
 _EXPIRY_CERTAIN = "False if the server's credentials, and with them the URL, may expire sooner."
-_URL = f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/logs/stdout.log?…"
+EXAMPLE_LOG_URL = (
+    f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/logs/stdout.log?…"
+)
 
 
 class Restore(BaseModel):
@@ -54,7 +56,7 @@ class File(BaseModel):
     last_modified: datetime
     url: str | None = Field(
         description="Null for a file in an archive class: restore it with `orchestrator restore`.",
-        examples=[_URL],
+        examples=[EXAMPLE_LOG_URL],
     )
 
 

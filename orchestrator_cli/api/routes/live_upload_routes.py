@@ -18,7 +18,8 @@ from orchestrator_cli.core.gateway.live_messages import (
     PutStateResponse,
     StateResponse,
 )
-from orchestrator_cli.core.live.segment import Segment
+from orchestrator_cli.core.live.segment import WRITER_ID, Segment
+from orchestrator_cli.core.s3.types import SHA256_HEX
 
 router = APIRouter(prefix="/executions/{execution_id}/live", tags=["uploads"], responses=ERRORS)
 
@@ -38,7 +39,7 @@ Offset = Annotated[
 class SegmentFields(BaseModel):
     """The metadata of a segment."""
 
-    sha256: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the body.")]
+    sha256: Annotated[str, Query(pattern=rf"^{SHA256_HEX}$", description="SHA-256 of the body.")]
     line: Annotated[
         int, Query(ge=0, le=MAX_LIVE_OFFSET, description="The newlines before it in the log.")
     ]
@@ -59,7 +60,7 @@ class SegmentFields(BaseModel):
         ),
     ]
     writer: Annotated[
-        str, Query(pattern=r"^[0-9a-f]{32}$", description="The random id of the writer.")
+        str, Query(pattern=rf"^{WRITER_ID}$", description="The random id of the writer.")
     ]
 
 

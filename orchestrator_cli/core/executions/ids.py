@@ -24,6 +24,8 @@ _MAX_ULID_MILLISECONDS = 2**48 - 1
 CLOCK_SKEW = timedelta(hours=24)
 # Of the 128 bits of an id; those before are its instant in milliseconds.
 NUMBER_RANDOM_BITS = 80
+# What ids tell apart.
+MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -103,7 +105,7 @@ def execution_time(execution_id: str) -> datetime:
 
     milliseconds = int.from_bytes(ULID.from_str(execution_id).bytes[:6], "big")
     try:
-        return _EPOCH + timedelta(milliseconds=milliseconds)
+        return _EPOCH + milliseconds * MILLISECOND
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC)
 
@@ -133,5 +135,5 @@ def last_execution_id(instant: datetime) -> str:
 
 
 def _milliseconds(instant: datetime) -> int:
-    milliseconds = (instant - _EPOCH) // timedelta(milliseconds=1)
+    milliseconds = (instant - _EPOCH) // MILLISECOND
     return min(max(milliseconds, 0), _MAX_ULID_MILLISECONDS)

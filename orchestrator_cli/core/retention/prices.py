@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.quantities import GIB
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.small_file import read_small_file
 from orchestrator_cli.core.s3.storage_classes import STANDARD
 
 AWS_PRICES_FILE = Path(__file__).with_name("prices.toml")
 REFERENCE_REGION = "us-east-1"
-GIB = 1024**3
 DAYS_PER_MONTH = 30
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
 ARCHIVE_INDEX_BYTES = 32 * 1024  # charged as the archive class

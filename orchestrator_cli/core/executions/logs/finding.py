@@ -14,6 +14,7 @@ from orchestrator_cli.core.base.errors import (
     UsageError,
     suppress_unless_fatal,
 )
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import (
     LOG_NAMES,
@@ -28,7 +29,6 @@ from orchestrator_cli.core.executions.listings.executions import (
 )
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
-from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 
 T = TypeVar("T")

@@ -11,12 +11,13 @@ from functools import partial
 from typing import Self
 
 from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.executions.keys import parse_artifact_key
 from orchestrator_cli.core.executions.logs.finding import log_name
 from orchestrator_cli.core.executions.logs.indexer import LogIndexer
 from orchestrator_cli.core.retention.lifecycle.policy import ARCHIVE_OVER_BYTES
 from orchestrator_cli.core.s3.operations.request import Operation
-from orchestrator_cli.core.s3.part_plan import MIB, Part
+from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import ObjectMetadata
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile

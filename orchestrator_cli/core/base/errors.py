@@ -48,6 +48,8 @@ class OrchestratorError(Exception):
     setting, the bucket, a permission or a record.
     `is_inconclusive` says that nothing is known of the object: it was not reached, or may not be
     read.
+    `retry_may_help` says whether repeating the command later may succeed though the local file and
+    its name stay as they are: what failed is the storage, the access to it, or the way there.
     `code` is S3's error code (`NoSuchKey`, `SlowDown`, …) where there was an answer.
     """
 
@@ -56,6 +58,7 @@ class OrchestratorError(Exception):
     is_throttled = False
     needs_fix = False
     is_inconclusive = False
+    retry_may_help = False
     retry_after_seconds: float | None = None
 
     def __init__(
@@ -74,6 +77,8 @@ class OrchestratorError(Exception):
         self.request_id = request_id
         self.code = code
         self.retryable = retryable
+        if retryable:
+            self.retry_may_help = True
         if is_fatal:
             self.is_fatal = True
 
@@ -104,6 +109,7 @@ class NotFoundError(OrchestratorError):
 
     exit_code = 4
     needs_fix = True
+    retry_may_help = True
 
 
 class AccessError(OrchestratorError):
@@ -115,6 +121,7 @@ class AccessError(OrchestratorError):
     exit_code = 5
     needs_fix = True
     is_inconclusive = True
+    retry_may_help = True
     action: str | None = None
 
 
@@ -129,6 +136,7 @@ class IntegrityError(OrchestratorError):
 
     exit_code = 7
     needs_fix = True
+    retry_may_help = True
 
 
 class ArchivedError(OrchestratorError):
@@ -142,6 +150,7 @@ class UnavailableError(OrchestratorError):
 
     exit_code = 9
     is_inconclusive = True
+    retry_may_help = True
 
     def name_peer(self, peer: str) -> None:
         """Say who answered, where that is known and not said yet."""

@@ -115,13 +115,15 @@ class NotFoundError(OrchestratorError):
 class AccessError(OrchestratorError):
     """Credentials are missing, expired or not allowed to do this.
 
-    `action` is the refused action, such as `s3:PutObject`; None if none is known.
+    `is_denial` says whether a policy could allow it; `action` is then the one that was refused,
+    such as `s3:PutObject`, where that is known.
     """
 
     exit_code = 5
     needs_fix = True
     is_inconclusive = True
     retry_may_help = True
+    is_denial = False
     action: str | None = None
 
 
@@ -164,6 +166,12 @@ class InterruptedByUser(OrchestratorError):  # noqa: N818 - an event, not a faul
 
     exit_code = 130
     is_fatal = True
+
+
+# How a read of something fails that can be computed again, or done without.
+UNREADABLE = (NotFoundError, IntegrityError, ArchivedError)
+# How work with the storage and with this machine's files fails; all else is a fault of the program.
+EXPECTED_FAILURES = (OrchestratorError, OSError)
 
 
 class suppress_unless_fatal(contextlib.suppress):  # noqa: N801 - used as contextlib.suppress is

@@ -99,7 +99,8 @@ def error_from_s3(response: S3Error, what: str) -> OrchestratorError:
     )
     error.is_throttled = meaning.is_throttled
     if isinstance(error, AccessError):
-        error.action = _refused_action(response) if meaning.quotes_s3 else None
+        error.is_denial = meaning.is_denial
+        error.action = _refused_action(response) if meaning.is_denial else None
     return error
 
 

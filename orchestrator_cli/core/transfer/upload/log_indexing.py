@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
 
-from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.errors import EXPECTED_FAILURES
 from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.executions.keys import parse_artifact_key
 from orchestrator_cli.core.executions.logs.finding import log_name
@@ -65,13 +65,13 @@ class LogIndexing:
 
     def store(self) -> Operation[None]:
         """Store the index and the last bytes of the log, one after the other."""
-        with contextlib.suppress(OSError, OrchestratorError):
+        with contextlib.suppress(*EXPECTED_FAILURES):
             for put in (yield from self._prepare()):
                 yield from put
 
     def store_at_once(self, engine: TransferEngine) -> None:
         """Store both at once, on the connections that sent the log's parts, and wait for it."""
-        with contextlib.suppress(OSError, OrchestratorError):
+        with contextlib.suppress(*EXPECTED_FAILURES):
             run = engine.connection.run
             puts = run(self._prepare())
             for stored in [engine.run_read(partial(run, put)) for put in puts]:

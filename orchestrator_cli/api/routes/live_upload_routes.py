@@ -26,7 +26,7 @@ router = APIRouter(prefix="/executions/{execution_id}/live", tags=["uploads"], r
 LiveLogName = Annotated[
     str,
     Path(
-        description="One of the four logs, or the path of a file below artifacts/.",
+        description="One of the logs, or the path of a file below artifacts/.",
         max_length=MAX_KEY_BYTES,
         examples=["stdout.log"],
     ),

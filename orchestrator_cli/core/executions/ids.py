@@ -18,7 +18,8 @@ _PLACE = (
     rf"(?P<where>(?:(?:{URL_SCHEME}[^/]+/|https?://.*/)?executions?/)?)"
     rf"(?P<execution>{_ULID.pattern}|{LATEST})(?:/(?P<path>.*))?"
 )
-_PAGE_OF_LOG = r"logs/(runner|bench|stdout|stderr)"
+# A page of `serve` names a log without its suffix.
+_PAGE_OF_LOG = r"logs/([^/.]+)"
 _MAX_ULID_MILLISECONDS = 2**48 - 1
 # Clocks differ by at most this; an id from further ahead is not ours.
 CLOCK_SKEW = timedelta(hours=24)

@@ -8,7 +8,7 @@ ended; everything else is read in full.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, NotFoundError
@@ -130,6 +130,11 @@ def read_raw_record(store: ObjectReader, execution_id: str) -> dict[str, Any]:
     except ValueError as error:
         raise IntegrityError(f"metadata.json of {execution_id} is not JSON") from error
     return record if isinstance(record, dict) else {}
+
+
+def is_running(record: Mapping[str, Any]) -> bool:
+    """Return True if the record says that the execution is not finished."""
+    return record.get("status") == _RUNNING["status"]
 
 
 def may_be_running(store: ObjectReader, execution_id: str) -> bool:

@@ -30,7 +30,7 @@ class ServedPart:
 
 
 class LogServer:
-    """Reads the four logs of a server's executions. Safe to share between threads."""
+    """Reads the logs of a server's executions. Safe to share between threads."""
 
     def __init__(self, connection: GatewayConnection) -> None:
         self._connection = connection

@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.gateway.error_kinds import PROBLEM_TYPE
-from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID
+from orchestrator_cli.core.gateway.messages.fields import EXAMPLE_ID
 from orchestrator_cli.core.live.state import Liveness
 
 Id = Annotated[

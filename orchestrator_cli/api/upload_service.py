@@ -20,7 +20,9 @@ from orchestrator_cli.core.executions.record.repository import (
     record_upload_result,
 )
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark
-from orchestrator_cli.core.gateway import limits, messages, record_messages
+from orchestrator_cli.core.gateway import limits
+from orchestrator_cli.core.gateway.messages import record as record_messages
+from orchestrator_cli.core.gateway.messages import uploads as messages
 from orchestrator_cli.core.gateway.server.multipart_authorizer import MultipartAuthorizer
 from orchestrator_cli.core.gateway.server.put_signer import PutSigner
 from orchestrator_cli.core.gateway.server.upload_authorizer import UploadAuthorizer

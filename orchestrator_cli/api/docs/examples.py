@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from orchestrator_cli.api.schemas import EXAMPLE_LOG_URL
-from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID
+from orchestrator_cli.core.gateway.messages.fields import EXAMPLE_ID
 
 _LOG = {
     "path": "logs/stdout.log",

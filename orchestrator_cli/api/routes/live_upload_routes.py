@@ -11,7 +11,7 @@ from starlette.responses import Response
 from orchestrator_cli.api.routes.upload_response import respond
 from orchestrator_cli.api.schemas import ERRORS, Id
 from orchestrator_cli.core.executions.keys import MAX_KEY_BYTES, MAX_LIVE_OFFSET
-from orchestrator_cli.core.gateway.live_messages import (
+from orchestrator_cli.core.gateway.messages.live import (
     LiveSegment,
     PutSegmentResponse,
     PutStateRequest,

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_cli.core.executions.keys import MAX_LIVE_OFFSET
-from orchestrator_cli.core.gateway.message_fields import Sha256
+from orchestrator_cli.core.gateway.messages.fields import Sha256
 from orchestrator_cli.core.live.segment import WRITER_ID
 from orchestrator_cli.core.s3.types import PutOutcome
 

@@ -27,7 +27,14 @@ ARCHIVE_INDEX_BYTES = 32 * 1024  # charged as the archive class
 ARCHIVE_NAME_BYTES = 8 * 1024  # charged as STANDARD
 
 _REGION_FIELDS = frozenset(
-    ("storage_per_gib_month", "transition_per_1000", "retrieval", "put_per_1000", "standard_tiers")
+    (
+        "storage_per_gib_month",
+        "transition_per_1000",
+        "retrieval",
+        "put_per_1000",
+        "get_per_1000",
+        "standard_tiers",
+    )
 )
 
 
@@ -52,6 +59,7 @@ class RegionPrices:
     transition_per_1000: dict[str, Decimal]
     retrieval: dict[tuple[str, str], RetrievalPrice] = field(default_factory=dict)
     put_per_1000: Decimal = Decimal(0)
+    get_per_1000: Decimal = Decimal(0)
     standard_tiers: tuple[tuple[int, Decimal], ...] = ()
 
 
@@ -143,6 +151,7 @@ def _parse_region(table: dict[str, Any]) -> RegionPrices:
         transition_per_1000=_prices(table.get("transition_per_1000", {})),
         retrieval=_parse_retrieval(table.get("retrieval", {})),
         put_per_1000=_price(table.get("put_per_1000", 0)),
+        get_per_1000=_price(table.get("get_per_1000", 0)),
         standard_tiers=tuple(sorted(tiers)),
     )
 

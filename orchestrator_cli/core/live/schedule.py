@@ -11,6 +11,13 @@ INTERVALS_SECONDS = ((60.0, 1.0), (600.0, 2.0), (float("inf"), 5.0))
 _JITTER = 0.2
 
 
+def describe_intervals() -> str:
+    """Return the intervals as the help says them."""
+    *first, (_, last) = INTERVALS_SECONDS
+    steps = [f"every {interval:g} s up to {until / 60:g} min" for until, interval in first]
+    return f"{', '.join(steps)}, then every {last:g} s"
+
+
 @dataclass(frozen=True, slots=True)
 class LiveSchedule:
     """The waits in seconds; `fixed_seconds` None: the longer the log, the longer the waits.

@@ -18,7 +18,7 @@ from orchestrator_cli.core.live.reading.reader import LiveChunk
 
 
 class ServedLiveLogs:
-    """The logs of one execution, of which a server reads the four that have a name; see `LiveLogs`.
+    """The logs of one execution, of which a server reads those that have a name; see `LiveLogs`.
 
     `open_log` opens one by its name; `read_record` reads the execution's record, in which a server
     says whether the writer is there.

@@ -31,7 +31,6 @@ _FACTS = {
     "archive_over": _Fact(_POLICY, lambda its: f"{its.ARCHIVE_OVER_BYTES // _KIB} KiB"),
     "archived_index": _Fact(_PRICES, lambda its: f"{its.ARCHIVE_INDEX_BYTES // _KIB} KiB"),
     "archived_name": _Fact(_PRICES, lambda its: f"{its.ARCHIVE_NAME_BYTES // _KIB} KiB"),
-    "lost_minutes": _Fact(_STATE, lambda its: f"{its.LOST_AFTER_SECONDS / 60:g}"),
     "heartbeat_seconds": _Fact(_STATE, lambda its: f"{its.HEARTBEAT_SECONDS:g}"),
     "history_days": _Fact(_POLICY, lambda its: its.RetentionPolicy().history_days),
     "live_days": _Fact(_POLICY, lambda its: its.RetentionPolicy().live_days),
@@ -41,6 +40,7 @@ _FACTS = {
     "longest_expiry": _Fact(
         "s3.bucket.presign", lambda its: f"{its.MAX_EXPIRES_IN_SECONDS // 86400}d"
     ),
+    "lost_minutes": _Fact(_STATE, lambda its: f"{its.LOST_AFTER_SECONDS / 60:g}"),
     "max_line": _Fact("executions.logs.search", lambda its: f"{its.MAX_LINE_BYTES // _KIB**2} MiB"),
     "month_days": _Fact(_PRICES, lambda its: its.DAYS_PER_MONTH),
     "noncurrent_days": _Fact(_POLICY, lambda its: its.RetentionPolicy().noncurrent_days),

@@ -88,13 +88,13 @@ def cost(app: App, options: CostOptions) -> None:
     """Show what executions cost to store each month, now and once archived.
 
     The objects below executions/ are counted, by size and storage class, unfinished uploads, and
-    the segments of live logs below live/, for the week that they are there: orchestrator-scale(7)
-    says what writing them costs. history/, restored copies, retrieval, and data that leaves the
-    region are not. NOW is the cost of a month as things are. ARCHIVED is the cost of a month after
-    the bucket's lifecycle rules have moved everything that they move and before they delete
-    anything; a bucket without rules is shown under the default policy. Fees for requests and
-    transitions are paid once and shown apart. Noncurrent versions are counted from an inventory
-    only.
+    the segments of live logs below live/, for the $live_days days that they are there:
+    orchestrator-scale(7) says what writing them costs. history/, restored copies, retrieval, and
+    data that leaves the region are not. NOW is the cost of a month as things are. ARCHIVED is the
+    cost of a month after the bucket's lifecycle rules have moved everything that they move and
+    before they delete anything; a bucket without rules is shown under the default policy. Fees for
+    requests and transitions are paid once and shown apart. Noncurrent versions are counted from an
+    inventory only.
 
     An object in Deep Archive is charged for its bytes, for $archived_index more in Deep Archive and
     $archived_name in STANDARD, and for $archive_minimum_days days at least;

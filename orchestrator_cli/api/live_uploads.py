@@ -9,7 +9,7 @@ from dataclasses import asdict, dataclass
 from orchestrator_cli.api.guard.auth import Token
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UsageError
 from orchestrator_cli.core.gateway.limits import MAX_SENT_SEGMENT_BYTES
-from orchestrator_cli.core.gateway.live_messages import (
+from orchestrator_cli.core.gateway.messages.live import (
     LiveSegment,
     PutSegmentResponse,
     PutStateRequest,

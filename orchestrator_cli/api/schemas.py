@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.gateway.error_kinds import PROBLEM_TYPE
-from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID
+from orchestrator_cli.core.gateway.messages.fields import EXAMPLE_ID
 from orchestrator_cli.core.live.state import Liveness
 
 Id = Annotated[
@@ -26,7 +26,9 @@ Cursor = Annotated[
     str | None, Query(description="The next_cursor of the previous page.", max_length=3000)
 ]
 _EXPIRY_CERTAIN = "False if the server's credentials, and with them the URL, may expire sooner."
-_URL = f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/logs/stdout.log?…"
+EXAMPLE_LOG_URL = (
+    f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/logs/stdout.log?…"
+)
 
 
 class Restore(BaseModel):
@@ -54,7 +56,7 @@ class File(BaseModel):
     last_modified: datetime
     url: str | None = Field(
         description="Null for a file in an archive class: restore it with `orchestrator restore`.",
-        examples=[_URL],
+        examples=[EXAMPLE_LOG_URL],
     )
 
 

@@ -20,7 +20,9 @@ from orchestrator_cli.core.executions.record.repository import (
     record_upload_result,
 )
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark
-from orchestrator_cli.core.gateway import limits, messages, record_messages
+from orchestrator_cli.core.gateway import limits
+from orchestrator_cli.core.gateway.messages import record as record_messages
+from orchestrator_cli.core.gateway.messages import uploads as messages
 from orchestrator_cli.core.gateway.server.multipart_authorizer import MultipartAuthorizer
 from orchestrator_cli.core.gateway.server.put_signer import PutSigner
 from orchestrator_cli.core.gateway.server.upload_authorizer import UploadAuthorizer
@@ -31,7 +33,7 @@ from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 
 # A client sends the index of a log right after the log. Later on, nobody may add one.
-_MAX_INDEX_DELAY = timedelta(days=1)
+MAX_INDEX_DELAY = timedelta(days=1)
 
 
 class ForbiddenError(Exception):
@@ -141,7 +143,7 @@ class UploadService:
         the size and ETag of the log, the log must be new, and a stored index is never replaced.
         """
         log = find_log(self.store, self.check(text, token), log_name(f"logs/{name}.log") or name)
-        if self.puts.now() - log.last_modified > _MAX_INDEX_DELAY:
+        if self.puts.now() - log.last_modified > MAX_INDEX_DELAY:
             raise UsageError(
                 "the log was stored over a day ago", hint="`orchestrator index` makes its index"
             )

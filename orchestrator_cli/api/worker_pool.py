@@ -12,6 +12,9 @@ from orchestrator_cli.core.base.cancellation import CancelToken, bind_token
 
 T = TypeVar("T")
 
+# How many requests may wait for each that is worked on.
+WAITING_A_THREAD = 4
+
 
 class BusyError(Exception):
     """The pool is busy, and its queue is full."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import click
 
 from orchestrator_cli.cli.options import Example, WholeNumber
+from orchestrator_cli.cli.options.command import Command
 
 PROGRAM = "orchestrator"
 
@@ -88,6 +89,8 @@ def _walk(group: click.Group, context: click.Context, prefix: str) -> Iterator[C
 
 
 def _read(command: click.Command, context: click.Context, name: str) -> CommandReference:
+    if isinstance(command, Command):
+        command.fill_in()
     parameters = [p for p in command.get_params(context) if not getattr(p, "hidden", False)]
     description = split_paragraphs(command.help or "")
     return CommandReference(

@@ -8,6 +8,7 @@ from importlib import resources
 from string import Template
 
 from orchestrator_cli.cli.options import Example
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy
 from orchestrator_cli.docgen.command_tree import CommandReference, Parameter
 from orchestrator_cli.docgen.environment import Variable
 from orchestrator_cli.infrastructure.bucket_policy import BucketProtection, bucket_policy
@@ -30,8 +31,12 @@ def render_reference_page(
 ) -> str:
     """Return man/REFERENCE.md: the help of every command, readable on a forge."""
     template = resources.files("orchestrator_cli.docgen").joinpath("text", "reference.md")
+    policy = RetentionPolicy()
     return Template(template.read_text(encoding="utf-8")).substitute(
         reference=render_reference(program, commands),
+        abort_days=policy.abort_uploads_days,
+        archive_days=policy.archive_after_days,
+        history_days=policy.history_days,
         write_once_policy=_write_once_policy(),
         exit_codes=render_exit_codes(exit_codes),
         environment=render_environment(variables),

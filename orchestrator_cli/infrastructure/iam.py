@@ -16,7 +16,8 @@ from orchestrator_cli.core.executions.keys import (
     live_state_key,
 )
 from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
-from orchestrator_cli.infrastructure.target import aws_partition, bucket_arn, validate
+from orchestrator_cli.core.s3.regions import partition_of
+from orchestrator_cli.infrastructure.target import bucket_arn, validate
 
 _FILES = (f"{EXECUTIONS_PREFIX}*/logs/*", f"{EXECUTIONS_PREFIX}*/artifacts/*")
 _SEGMENTS = (f"{LIVE_PREFIX}*/logs/*", f"{LIVE_PREFIX}*/artifacts/*")
@@ -54,7 +55,7 @@ def render_iam(
 ) -> str:
     """Return the least-privilege policy of a role as JSON."""
     arn = key_arns(bucket_arn(validate("bucket name", bucket), region))
-    document = role_policy(role, arn, aws_partition(region), demands)
+    document = role_policy(role, arn, partition_of(region).name, demands)
     return json.dumps(document, indent=2) + "\n"
 
 

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.regions import REGION, partition_of
 
 _PATTERNS = {
     "bucket name": r"[a-z0-9][a-z0-9._-]{1,61}[a-z0-9]",
-    "region": r"[a-z]{2}(-[a-z]+)+-\d",
+    "region": REGION,
     "bench": r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}",
     "absolute path": r"/[A-Za-z0-9/._-]*",
     "user or group": r"[a-z_][a-z0-9_-]{0,31}",
@@ -26,16 +27,6 @@ _PATTERNS = {
     "duration": r"\d+(ms|s|m|h|d|w)",
     "number of CPUs": r"\d+(\.\d+|m)?",
     "amount of memory": r"\d+(\.\d+)?(Ki|Mi|Gi|Ti|k|M|G|T)?",
-}
-# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference-arns.html
-_PARTITIONS = {
-    "cn-": "aws-cn",
-    "us-gov-": "aws-us-gov",
-    "us-isob-": "aws-iso-b",
-    "us-isof-": "aws-iso-f",
-    "eu-isoe-": "aws-iso-e",
-    "us-iso-": "aws-iso",
-    "eusc-": "aws-eusc",
 }
 
 
@@ -83,10 +74,4 @@ def shell_quote(text: str) -> str:
 
 def bucket_arn(bucket: str, region: str | None) -> str:
     """Return the ARN of a bucket, in the partition of its region."""
-    return f"arn:{aws_partition(region)}:s3:::{bucket}"
-
-
-def aws_partition(region: str | None) -> str:
-    """Return the partition of a region, `aws` for an unknown region or None."""
-    partitions = (name for start, name in _PARTITIONS.items() if (region or "").startswith(start))
-    return next(partitions, "aws")
+    return f"arn:{partition_of(region).name}:s3:::{bucket}"

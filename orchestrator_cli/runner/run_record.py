@@ -9,7 +9,7 @@ from typing import Any
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
 
-_MAX_COMMAND_CHARACTERS = 4096
+MAX_COMMAND_CHARACTERS = 4096
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,7 +183,7 @@ def _json(value: Any) -> Any:
 def _shortened(command: list[str]) -> list[str]:
     """Cut a command that would make metadata.json too large."""
     kept: list[str] = []
-    room = _MAX_COMMAND_CHARACTERS
+    room = MAX_COMMAND_CHARACTERS
     for word in command:
         if len(word) > room:
             return [*kept, word[:room] + "…"]

@@ -16,7 +16,7 @@ from orchestrator_cli.api.docs import examples
 from orchestrator_cli.api.reads.pagination import decode_cursor
 from orchestrator_cli.api.schemas import ExecutionPage, ExecutionWithLiveness, File, FilePage
 from orchestrator_cli.core.executions.record.metadata import Artifact, RunDetails
-from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID
+from orchestrator_cli.core.gateway.messages.fields import EXAMPLE_ID
 from tests.support.commands.serving import WAIT, Serve, Server, problem
 from tests.support.commands.via import Tokens
 from tests.support.stored.executions import make_id, put_execution

@@ -15,7 +15,7 @@ from tests.support.stored.executions import make_id, put_keys
 
 
 def test_a_crowded_time_is_not_listed_whole(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(newest, "_PAGE_IDS", 20)
+    monkeypatch.setattr(newest, "PAGE_KEYS", 20)
     now = datetime.now(UTC)
     crowd = [make_id(now - timedelta(minutes=1, seconds=n * 9), n) for n in range(300)]
     alone = [make_id(now - timedelta(days=days)) for days in (0, 40)]

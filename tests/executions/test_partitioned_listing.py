@@ -161,7 +161,7 @@ def test_however_a_window_is_cut_every_id_comes_once(
     until = data.draw(st.none() | st.just(since + length))
     after = data.draw(st.none() | st.sampled_from(ids)) if ids else None
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("orchestrator_cli.core.executions.listings.partitioned._PAGE_KEYS", 2)
+        patch.setattr("orchestrator_cli.core.executions.listings.partitioned.PAGE_KEYS", 2)
         ends = None if until is None else at(until)
         found = list(list_execution_ids(store, at(since), ends, at(9_000), after))
     first = first_execution_id(at(since))

@@ -364,7 +364,12 @@ def test_the_history_is_written_in_one_request_and_read_by_writers_alone(
 
 @pytest.mark.parametrize(
     ("region", "partition"),
-    [("eu-central-1", "aws"), ("cn-north-1", "aws-cn"), ("us-gov-west-1", "aws-us-gov")],
+    [
+        ("eu-central-1", "aws"),
+        ("cn-north-1", "aws-cn"),
+        ("us-gov-west-1", "aws-us-gov"),
+        ("eusc-de-east-1", "aws-eusc"),
+    ],
 )
 def test_arns_have_the_partition_of_the_region(scene: Scene, region: str, partition: str) -> None:
     text = json.dumps(read_policy(scene.cli, "runner", "--region", region))

@@ -24,6 +24,7 @@ from orchestrator_cli.core.live.state import LogPosition
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
+from orchestrator_cli.docgen.pages import scale
 from tests.support.proxy.faults import (
     DropAnswer,
     ResetBefore,
@@ -392,3 +393,23 @@ def test_bucket_that_is_missing_is_an_error(followed: Followed, execution: str) 
     missing = S3Session(S3Settings("no-such-bucket", environment=os.environ), RetryPolicy())
     with pytest.raises(OrchestratorError, match="no such bucket"):
         list(LiveReader(ArtifactStore(missing), execution, LOG).read_new())
+
+
+@pytest.mark.parametrize(
+    ("every_seconds", "a_look"),
+    [(2, scale.READS_A_LOOK), (1, scale.READS_A_LOOK_AT_EVERY_SEGMENT)],
+)
+def test_a_follower_sends_the_requests_whose_costs_the_page_says(
+    writer: LogWriter,
+    followed: Followed,
+    clock: Clock,
+    recorder: Proxy,
+    every_seconds: int,
+    a_look: float,
+) -> None:
+    for second in range(0, 60, every_seconds):
+        clock.at(second + 0.9, lambda n=second: writer.write(b"%d\n" % n))  # type: ignore[misc]
+    clock.at(61, lambda: writer.write(b""))
+    clock.at(61, writer.store)
+    assert followed.follow() == writer.written
+    assert recorder.count("GetObject") == pytest.approx(60 * a_look, abs=6)

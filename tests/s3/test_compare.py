@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator_cli.core.base.quantities import GIB, MIB
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
     RandomAccessReader,
@@ -27,7 +28,7 @@ from orchestrator_cli.core.s3.compare import (
 )
 from orchestrator_cli.core.s3.operations.put import has_content
 from orchestrator_cli.core.s3.operations.request import S3Request
-from orchestrator_cli.core.s3.part_plan import DOUBLING, GIB, MIB
+from orchestrator_cli.core.s3.part_plan import DOUBLING
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 
 DATA = b"the bytes of a log\n"

@@ -9,15 +9,14 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.quantities import GIB, MIB
 from orchestrator_cli.core.s3.part_plan import (
     BASE_PART_BYTES,
     DOUBLING,
-    GIB,
     MAX_OBJECT_BYTES,
     MAX_PART_BYTES,
     MAX_PARTS,
     MAX_STREAM_BYTES,
-    MIB,
     MIN_PART_BYTES,
     PARTS_PER_SIZE,
     Part,

@@ -4,12 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from orchestrator_cli.core.gateway.message_fields import EXAMPLE_ID
+from orchestrator_cli.api.schemas import EXAMPLE_LOG_URL
+from orchestrator_cli.core.gateway.messages.fields import EXAMPLE_ID
 
-_URL = (
-    f"https://bucket.s3.eu-central-1.amazonaws.com/executions/{EXAMPLE_ID}/logs/stdout.log"
-    "?X-Amz-Algorithm=…"
-)
 _LOG = {
     "path": "logs/stdout.log",
     "size_bytes": 1234,
@@ -65,7 +62,7 @@ FILE_PAGE: dict[str, Any] = {
             "restore": None,
             "etag": "098f6bcd4621d373cade4e832627b4f6",
             "last_modified": "2026-01-30T08:12:31Z",
-            "url": _URL,
+            "url": EXAMPLE_LOG_URL,
         }
     ],
     "record": {

@@ -10,13 +10,14 @@ from datetime import datetime
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.executions.ids import parse_execution_id
+from orchestrator_cli.core.s3.types import SHA256_HEX
 
 SCOPES = ("read", "upload")
 _PREFIX = "orc_"
 # The paths that an upload token may use.
 UPLOADS = re.compile(r"/executions/([^/]*)/(?:uploads|live)(/.*)?", re.DOTALL)
 _WORD = re.compile(r"[A-Za-z0-9._:+-]+", re.ASCII)
-_SHA256 = re.compile(r"sha256:[0-9a-f]{64}")
+_SHA256 = re.compile(f"sha256:{SHA256_HEX}")
 TOKEN_FORM = "NAME SCOPE [bench=ID] [execution=ID] [until=TIME] sha256:HEX"
 
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from itertools import takewhile
 
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.live.reading.listing import ListedSegment, iter_segments
 from orchestrator_cli.core.live.reading.reader import read_segment
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
-from orchestrator_cli.core.s3.part_plan import MIB
 
 _STEP_BYTES = MIB
 _STEP_SEGMENTS = 64

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
-from orchestrator_cli.core.s3.part_plan import MIB
+from orchestrator_cli.core.base.quantities import MIB
 
 MAX_READ_BYTES = MIB
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.executions.logs.index import LogIndex
 from orchestrator_cli.core.executions.logs.indexer import index_log
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.s3.types import ObjectMetadata
 from orchestrator_cli.core.transfer.download.log_index import read_index
 from orchestrator_cli.core.transfer.download.range_reader import iter_range

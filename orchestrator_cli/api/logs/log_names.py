@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from orchestrator_cli.core.base.errors import NotFoundError
 from orchestrator_cli.core.executions.logs.finding import log_name
+from orchestrator_cli.core.executions.logs.names import ANY_LOG
 from orchestrator_cli.core.executions.placement import log_storage_path
 
 
@@ -11,5 +12,5 @@ def parse_log_name(text: str) -> str:
     """Return the short name of a log, such as `stdout` for `stdout.log`. Raises NotFoundError."""
     name = log_name(log_storage_path(text) or "")
     if not name:
-        raise NotFoundError("no such log", hint="a log is stdout, stderr, runner or bench")
+        raise NotFoundError("no such log", hint=f"a log is {ANY_LOG}")
     return name

@@ -10,11 +10,11 @@ from typing import Any
 
 from orchestrator_cli.api.logs.final_log import FinalLog
 from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogSource
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.executions.logs.ansi import ESCAPE
 from orchestrator_cli.core.executions.logs.error_lines import ERROR_PATTERN
 from orchestrator_cli.core.executions.logs.line_pattern import LinePattern
 from orchestrator_cli.core.executions.logs.search import whole_lines
-from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.transfer.download.range_reader import iter_range
 
 # A step without hits ends after this much, to report progress.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from orchestrator_cli.api.pages.execution_list import ExecutionRow, execution_row
 from orchestrator_cli.api.reads.read_service import ReadService
 from orchestrator_cli.core.base.errors import ArchivedError
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.executions.keys import execution_prefix
 from orchestrator_cli.core.executions.listings.executions import list_files
@@ -16,7 +17,6 @@ from orchestrator_cli.core.executions.logs.finding import log_name
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.record.repository import read_execution
-from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.transfer.download.range_reader import iter_range
 
 # How much of each log is compared.

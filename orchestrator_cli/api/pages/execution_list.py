@@ -16,7 +16,11 @@ from orchestrator_cli.api.reads.read_service import ReadService
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import execution_time
-from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.metadata import (
+    ArtifactStatus,
+    ExecutionMetadata,
+    Status,
+)
 from orchestrator_cli.core.live.reading.liveness import find_liveness, with_liveness
 from orchestrator_cli.core.live.state import Liveness
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
@@ -129,7 +133,7 @@ def _parse(query: dict[str, list[str]]) -> ExecutionQuery:
 def execution_row(record: dict[str, Any], now: datetime) -> ExecutionRow:
     """Return an execution's record as a row of the list."""
     started, ended = _time(record["started_at"]), _time(record["ended_at"])
-    running = record["status"] == "running"
+    running = record["status"] == Status.RUNNING
     last = now if running else ended
     run = record.get("run") or {}
     return ExecutionRow(
@@ -168,9 +172,9 @@ def _state(record: dict[str, Any]) -> str:
 
 def _files(artifact_status: str, running: bool) -> str:
     """Return what is wrong with the files of a finished execution, "" for nothing."""
-    if artifact_status == "artifact_error":
+    if artifact_status == ArtifactStatus.ARTIFACT_ERROR:
         return "files missing"
-    return "incomplete" if artifact_status == "pending" and not running else ""
+    return "incomplete" if artifact_status == ArtifactStatus.PENDING and not running else ""
 
 
 def _time(text: str | None) -> datetime | None:

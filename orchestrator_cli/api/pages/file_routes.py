@@ -17,9 +17,9 @@ from orchestrator_cli.api.guard.security_headers import STORED_FILE_POLICY
 from orchestrator_cli.api.pages.signed_links import check_files
 from orchestrator_cli.api.services import Services, services_of
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import artifact_key
-from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.s3.types import ObjectMetadata
 
 router = APIRouter(include_in_schema=False)

@@ -10,13 +10,13 @@ from orchestrator_cli.core.executions.ids import is_execution_id
 
 # A link stays the same for this long, so that a browser can cache the file. It works for one to two
 # times as long.
-_WINDOW_SECONDS = 6 * 3600
+LINK_SECONDS = 6 * 3600
 _MAC_CHARACTERS = 32
 
 
 def sign_files(execution_id: str, now: datetime, key: bytes) -> str:
     """Return the signed part of a link, which comes before the file's path."""
-    until = (int(now.timestamp()) // _WINDOW_SECONDS + 2) * _WINDOW_SECONDS
+    until = (int(now.timestamp()) // LINK_SECONDS + 2) * LINK_SECONDS
     return f"{execution_id}.{until}.{_mac(execution_id, str(until), key)}"
 
 

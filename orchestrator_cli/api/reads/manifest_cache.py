@@ -6,7 +6,7 @@ import sys
 import threading
 from collections import OrderedDict
 
-from orchestrator_cli.core.base.errors import ArchivedError, IntegrityError, NotFoundError
+from orchestrator_cli.core.base.errors import UNREADABLE, suppress_unless_fatal
 from orchestrator_cli.core.executions.record.repository import read_execution
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
@@ -40,16 +40,15 @@ class ManifestCache:
             if etag and etag == listed_etag:
                 self._cached.move_to_end(execution_id)
                 return files
-        try:
+        with suppress_unless_fatal(*UNREADABLE):
             found = read_execution(self._store, execution_id)
-        except (NotFoundError, IntegrityError, ArchivedError):
-            return {}
-        files = {
-            one.path: (one.checksum, sys.intern(one.content_type))
-            for one in found.metadata.artifacts or ()
-        }
-        self._add(execution_id, found.etag.strip('"'), files)
-        return files
+            files = {
+                one.path: (one.checksum, sys.intern(one.content_type))
+                for one in found.metadata.artifacts or ()
+            }
+            self._add(execution_id, found.etag.strip('"'), files)
+            return files
+        return {}
 
     def _add(self, execution_id: str, etag: str, files: ManifestFiles) -> None:
         with self._lock:

@@ -11,21 +11,22 @@ from starlette.responses import Response
 from orchestrator_cli.api.routes.upload_response import respond
 from orchestrator_cli.api.schemas import ERRORS, Id
 from orchestrator_cli.core.executions.keys import MAX_KEY_BYTES, MAX_LIVE_OFFSET
-from orchestrator_cli.core.gateway.live_messages import (
+from orchestrator_cli.core.gateway.messages.live import (
     LiveSegment,
     PutSegmentResponse,
     PutStateRequest,
     PutStateResponse,
     StateResponse,
 )
-from orchestrator_cli.core.live.segment import Segment
+from orchestrator_cli.core.live.segment import WRITER_ID, Segment
+from orchestrator_cli.core.s3.types import SHA256_HEX
 
 router = APIRouter(prefix="/executions/{execution_id}/live", tags=["uploads"], responses=ERRORS)
 
 LiveLogName = Annotated[
     str,
     Path(
-        description="One of the four logs, or the path of a file below artifacts/.",
+        description="One of the logs, or the path of a file below artifacts/.",
         max_length=MAX_KEY_BYTES,
         examples=["stdout.log"],
     ),
@@ -38,7 +39,7 @@ Offset = Annotated[
 class SegmentFields(BaseModel):
     """The metadata of a segment."""
 
-    sha256: Annotated[str, Query(pattern=r"^[0-9a-f]{64}$", description="SHA-256 of the body.")]
+    sha256: Annotated[str, Query(pattern=rf"^{SHA256_HEX}$", description="SHA-256 of the body.")]
     line: Annotated[
         int, Query(ge=0, le=MAX_LIVE_OFFSET, description="The newlines before it in the log.")
     ]
@@ -59,7 +60,7 @@ class SegmentFields(BaseModel):
         ),
     ]
     writer: Annotated[
-        str, Query(pattern=r"^[0-9a-f]{32}$", description="The random id of the writer.")
+        str, Query(pattern=rf"^{WRITER_ID}$", description="The random id of the writer.")
     ]
 
 

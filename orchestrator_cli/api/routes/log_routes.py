@@ -22,6 +22,7 @@ from orchestrator_cli.api.services import Services, services_of
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.base.quantities import rfc3339
 from orchestrator_cli.core.base.text import without_secrets
+from orchestrator_cli.core.gateway.limits import MAX_WAIT_SECONDS
 
 router = APIRouter(prefix="/executions/{execution_id}/logs/{name}", tags=["files"])
 Offset = Annotated[
@@ -34,7 +35,9 @@ Length = Annotated[int, Query(ge=0, le=MAX_READ_BYTES, description="The most byt
 Wait = Annotated[
     float,
     Query(
-        ge=0, le=20, description="For a growing log: wait up to this many seconds for new bytes."
+        ge=0,
+        le=MAX_WAIT_SECONDS,
+        description="For a growing log: wait up to this many seconds for new bytes.",
     ),
 ]
 _DEFAULT_LENGTH = 256 * 1024

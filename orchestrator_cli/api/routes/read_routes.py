@@ -28,6 +28,7 @@ from orchestrator_cli.api.schemas import (
 )
 from orchestrator_cli.api.services import Services, services_of
 from orchestrator_cli.core.base.errors import NotFoundError, UsageError
+from orchestrator_cli.core.executions.logs.names import ANY_LOG
 
 router = APIRouter()
 _EXECUTION = "/executions/{execution_id}"
@@ -42,7 +43,7 @@ Limit = Annotated[int, Query(ge=1, le=1000, description="The most files in a pag
 FilePath = Annotated[
     str, Path(description="The path of the file, as it is listed.", max_length=1024)
 ]
-LogName = Annotated[str, Path(description="stdout, stderr, runner or bench.", max_length=64)]
+LogName = Annotated[str, Path(description=f"{ANY_LOG}.", max_length=64)]
 _TEXT = "text/plain; charset=utf-8"
 _LOG_HEADERS = {
     "Content-Disposition": "inline",

@@ -8,7 +8,8 @@ from starlette.responses import Response
 from orchestrator_cli.api.routes.read_routes import LogName
 from orchestrator_cli.api.routes.upload_response import respond
 from orchestrator_cli.api.schemas import ERRORS, Id
-from orchestrator_cli.core.gateway import messages, record_messages
+from orchestrator_cli.core.gateway.messages import record as record_messages
+from orchestrator_cli.core.gateway.messages import uploads as messages
 
 router = APIRouter(prefix="/executions/{execution_id}/uploads", tags=["uploads"], responses=ERRORS)
 

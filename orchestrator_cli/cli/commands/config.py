@@ -15,6 +15,7 @@ from orchestrator_cli.cli.configuration.aws_settings import aws_setting, credent
 from orchestrator_cli.cli.configuration.environment import aws_variable, own_variables
 from orchestrator_cli.cli.options import CommandGroup, Example, command, json_option
 from orchestrator_cli.cli.usage_errors.usage_text import CONFIG_FILE_KEY, variable_of
+from orchestrator_cli.core.base.command_secrets import MASK
 from orchestrator_cli.core.base.quantities import format_duration
 from orchestrator_cli.core.base.retry import PATIENCE_SECONDS
 from orchestrator_cli.core.base.text import printable, without_secrets
@@ -25,7 +26,6 @@ _AWS_VARIABLES = {
     "region": ("AWS_REGION", "AWS_DEFAULT_REGION"),
     "endpoint-url": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"),
 }
-_SECRET = "…"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +87,7 @@ def _settings(app: App, root: click.Context) -> Iterator[_Setting]:
     known = {variable_of(root, param) for param in root.command.params}
     for name, text in own_variables().items():
         if name not in known:
-            yield _Setting(name, _SECRET if "TOKEN" in name else without_secrets(text), "variable")
+            yield _Setting(name, MASK if "TOKEN" in name else without_secrets(text), "variable")
     yield from _tables(root.default_map or {}, file)
 
 

@@ -11,7 +11,7 @@ from orchestrator_cli.cli.output.table import Column, Table
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
-    from orchestrator_cli.core.executions.doctor.checker import Check
+    from orchestrator_cli.core.executions.doctor.checker import Check, Verdict
 
 _COLUMNS = (
     Column("CHECK", width=32, least=10, wrap=True),
@@ -98,7 +98,9 @@ def _record(
 
 
 def _untried(checks: list[Check]) -> list[Check]:
-    return [check for check in checks if check.verdict == "skipped"]
+    from orchestrator_cli.core.executions.doctor.checker import Verdict
+
+    return [check for check in checks if check.verdict is Verdict.SKIPPED]
 
 
 def _all_clear(checks: list[Check]) -> str:
@@ -112,22 +114,23 @@ def _all_clear(checks: list[Check]) -> str:
 def _summarize(checks: list[Check]) -> OrchestratorError | None:
     """Return the error that the command ends with: the worst verdict, or None where all is well."""
     from orchestrator_cli.core.base.errors import AccessError, PartialFailureError, UnavailableError
+    from orchestrator_cli.core.executions.doctor.checker import Verdict
 
-    by_verdict: dict[str, list[Check]] = {}
+    by_verdict: dict[Verdict, list[Check]] = {}
     for check in checks:
         by_verdict.setdefault(check.verdict, []).append(check)
-    if broken := by_verdict.get("does-not-work"):
+    if broken := by_verdict.get(Verdict.DOES_NOT_WORK):
         names = ", ".join(check.name for check in broken)
         hint = broken[0].hint or "see the table; orchestrator cannot work with this bucket as it is"
         return UnavailableError(f"does not work here: {names}", hint=hint)
-    if denied := by_verdict.get("denied"):
+    if denied := by_verdict.get(Verdict.DENIED):
         missing = _missing(denied)
         if missing:
             hint = "extend the policy and run again"
             return AccessError(f"access is missing: {missing}", hint=hint)
         hint = denied[0].hint or "fix that and run again; no policy can fix it"
         return AccessError(denied[0].detail, hint=hint)
-    if degraded := by_verdict.get("degraded"):
+    if degraded := by_verdict.get(Verdict.DEGRADED):
         names = ", ".join(check.name for check in degraded)
         hint = (
             "orchestrator does without, as the table says; man/REFERENCE.md has a table of servers"

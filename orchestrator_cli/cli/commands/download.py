@@ -106,12 +106,13 @@ def _download(
     target: Path,
 ) -> DownloadSummary:
     """Download the files with progress; a file that fails is reported, and ends no other."""
+    from orchestrator_cli.core.s3.types import PutOutcome
     from orchestrator_cli.core.transfer.download.destination import DownloadDirectory
     from orchestrator_cli.core.transfer.download.downloader import Downloader
     from orchestrator_cli.core.transfer.download.listing_ahead import list_ahead
 
     def on_result(result: DownloadResult) -> None:
-        is_new = result.outcome == "created"
+        is_new = result.outcome is PutOutcome.CREATED
         progress.add_file(result.resumed_bytes if is_new else result.size_bytes)
         _report(app, result, options.as_json)
 

@@ -20,10 +20,10 @@ from orchestrator_cli.cli.options import Example, command, execution_id_argument
 def index(app: App, execution_id: str, as_json: bool) -> None:
     """Index the lines and errors of an execution's logs.
 
-    Commands that store a log over 128 KiB index it by themselves. This command makes the index
-    again, for logs that came from elsewhere; it reads each log once. The index is stored below
-    derived/; with it, the pages of `serve` find a line or an error of a large log at once. The
-    log's last 64 KiB are kept there too, and can be read where the log itself is archived.
+    Commands that store a log over $archive_over index it by themselves. This command makes the
+    index again, for logs that came from elsewhere; it reads each log once. The index is stored
+    below derived/; with it, the pages of `serve` find a line or an error of a large log at once.
+    The log's last $tail are kept there too, and can be read where the log itself is archived.
     Everything works without them; repeating the command is safe.
     """
     from orchestrator_cli.cli.output import human_count, human_size

@@ -23,6 +23,7 @@ from orchestrator_cli.cli.options import (
     split_id,
     yes_option,
 )
+from orchestrator_cli.core.retention.archive import RESTORE_DAYS
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
@@ -56,8 +57,8 @@ class RestoreOptions(NamedTuple):
 
 @command(
     examples=(
-        Example("everything of an execution, within 48 hours", "orchestrator restore $ID"),
-        Example("one log within 12 hours", "orchestrator restore $ID stdout --tier standard"),
+        Example("everything of an execution, at the lowest price", "orchestrator restore $ID"),
+        Example("one log, sooner", "orchestrator restore $ID stdout --tier standard"),
         Example(
             "wait until it can be read, then download it",
             "orchestrator restore $ID --yes --wait --timeout 50h && orchestrator download $ID",
@@ -75,12 +76,13 @@ class RestoreOptions(NamedTuple):
     type=click.Choice(["bulk", "standard"]),
     default="bulk",
     show_default=True,
-    help="bulk is cheaper and takes up to 48 hours, standard up to 12.",
+    help="bulk is cheaper and takes up to $restore_bulk_hours hours, standard up to "
+    "$restore_standard_hours.",
 )
 @click.option(
     "--days",
     type=WholeNumber(1, 3650),
-    default=7,
+    default=RESTORE_DAYS,
     show_default=True,
     metavar="DAYS",
     help="How long the restored copies can be read.",

@@ -134,7 +134,7 @@ def _parse_viewers(
     type=WholeNumber(1, 256),
     default=16,
     show_default=True,
-    help="Requests worked on at once; four times as many wait, others are answered 503.",
+    help="Requests worked on at once; others wait, and too many are answered 503.",
 )
 @click.option(
     "--deadline",
@@ -235,7 +235,7 @@ def _make_services(app: App, options: ServeOptions, metrics: ServerMetrics) -> S
     from orchestrator_cli.api.reads.read_service import ReadService
     from orchestrator_cli.api.services import Services
     from orchestrator_cli.api.upload_service import UploadService
-    from orchestrator_cli.api.worker_pool import BoundedWorkerPool
+    from orchestrator_cli.api.worker_pool import WAITING_A_THREAD, BoundedWorkerPool
     from orchestrator_cli.core.gateway.server.put_signer import PutSigner
     from orchestrator_cli.core.s3.bucket.presign import Presigner
 
@@ -247,7 +247,7 @@ def _make_services(app: App, options: ServeOptions, metrics: ServerMetrics) -> S
     services = Services(
         ReadService(store, presigner, app.now, seconds),
         UploadService(store, puts),
-        BoundedWorkerPool(options.concurrency, 4 * options.concurrency),
+        BoundedWorkerPool(options.concurrency, WAITING_A_THREAD * options.concurrency),
         metrics,
     )
     services.viewers = options.viewers

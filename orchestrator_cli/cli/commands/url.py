@@ -78,7 +78,7 @@ class UrlOptions(NamedTuple):
     type=DURATION,
     default="1h",
     show_default=True,
-    help="How long the URLs work; 7d at most.",
+    help="How long the URLs work; $longest_expiry at most.",
 )
 @click.option(
     "--require-ttl", is_flag=True, help="Fail where the credentials expire before --expires-in."

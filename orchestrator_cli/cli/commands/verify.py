@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-    from orchestrator_cli.core.transfer.download.verify import VerifyResult
+    from orchestrator_cli.core.transfer.download.verify import Finding, VerifyResult
 
 
 @command(
@@ -46,6 +46,8 @@ def verify(
     file is hashed and compared with the object that `upload ID DIR` would have made of it; what it
     would have skipped is named. Exit 7 where bytes differ, 3 where files are missing.
     """
+    from orchestrator_cli.core.transfer.download.verify import Finding
+
     text, rest = split_id(arguments)
     if len(rest) > 1:
         raise click.UsageError("One DIR at a time.")
@@ -55,7 +57,7 @@ def verify(
         app.messages.warn("the execution is not finished: there is no manifest to compare with")
     directory = Path(rest[0]) if rest else None
     findings = _findings(store, metadata, directory, read_back, include_hidden)
-    counts: Counter[str] = Counter()
+    counts: Counter[Finding] = Counter()
     with app.messages.failures_at_the_end(), app.messages.progress("verifying") as progress:
         if directory is None and metadata.manifest_sha256 is not None:
             size_bytes = metadata.artifact_bytes if read_back else None
@@ -68,8 +70,8 @@ def verify(
     error = _verdict(counts)
     if error is not None:
         raise error
-    skipped = f", {counts['skipped']:,} skipped" if counts["skipped"] else ""
-    app.messages.note(f"verified {metadata.execution_id}: {counts['ok']:,} ok{skipped}")
+    skipped = f", {counts[Finding.SKIPPED]:,} skipped" if counts[Finding.SKIPPED] else ""
+    app.messages.note(f"verified {metadata.execution_id}: {counts[Finding.OK]:,} ok{skipped}")
 
 
 def _findings(
@@ -93,6 +95,7 @@ def _findings(
 def _report(app: App, verified: VerifyResult, as_json: bool) -> None:
     from orchestrator_cli.cli.output import json_name
     from orchestrator_cli.core.base.text import printable
+    from orchestrator_cli.core.transfer.download.verify import Finding
 
     if as_json:
         app.output.record(
@@ -103,22 +106,24 @@ def _report(app: App, verified: VerifyResult, as_json: bool) -> None:
                 "size_bytes": verified.size_bytes,
             }
         )
-    elif verified.finding == "ok":
+    elif verified.finding is Finding.OK:
         app.messages.detail(f"ok: {printable(verified.path)}: {verified.detail}")
-    elif verified.finding == "skipped":
+    elif verified.finding is Finding.SKIPPED:
         app.messages.warn(f"skipped {printable(verified.path)}: {verified.detail}")
     else:
         app.messages.failure(f"{verified.finding}: {printable(verified.path)}: {verified.detail}")
 
 
-def _verdict(counts: Counter[str]) -> OrchestratorError | None:
+def _verdict(counts: Counter[Finding]) -> OrchestratorError | None:
     from orchestrator_cli.core.base.errors import IntegrityError, PartialFailureError
+    from orchestrator_cli.core.transfer.download.verify import Finding
 
-    bad = {finding: count for finding, count in counts.items() if finding not in ("ok", "skipped")}
+    good = (Finding.OK, Finding.SKIPPED)
+    bad = {finding: count for finding, count in counts.items() if finding not in good}
     line = ", ".join(f"{count:,} {finding}" for finding, count in sorted(bad.items()))
-    if counts["differs"]:
+    if counts[Finding.DIFFERS]:
         return IntegrityError(line)
     if bad:
-        hint = "the same upload again stores what is missing" if counts["missing"] else None
+        hint = "the same upload again stores what is missing" if counts[Finding.MISSING] else None
         return PartialFailureError(line, hint=hint)
     return None

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from orchestrator_cli.cli.options.facts import fill_in
 from orchestrator_cli.cli.options.help import (
     Example,
     HelpContext,
@@ -123,6 +124,18 @@ class Command(OncePerOption):
         self.examples = examples
         self.exit_meanings = explain_exit_codes(exit_codes, exit_meanings)
         self.exit_codes = tuple(self.exit_meanings)
+
+    def fill_in(self) -> None:
+        """Put the facts that the help and its options name in their places."""
+        self.help = fill_in(self.help or "")
+        for param in self.params:
+            if isinstance(param, click.Option):
+                param.help = fill_in(param.help or "")
+
+    def format_help(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the help."""
+        self.fill_in()
+        super().format_help(ctx, formatter)
 
     def _check_words(self, ctx: click.Context, args: list[str]) -> None:
         if any("--json" in param.opts for param in self.params):

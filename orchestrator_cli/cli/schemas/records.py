@@ -68,6 +68,9 @@ class UploadedFile(OutputRecord):
     checksum: str | None
     error: str | None = Field(description="Why it is not stored, or was skipped.")
     exit_code: ExitCode
+    retry_may_help: bool = Field(
+        description="Whether it failed for a reason that may pass while the file stays as it is."
+    )
     content_type: str = Field(default="", description="With --dry-run only.")
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from orchestrator_cli.core.executions.logs.names import ANY_LOG
+
 # Options, and what is typed here. The first whose option the command has is meant.
 OPTION_HABITS = {
     "--after": ("--since",),
@@ -93,7 +95,7 @@ _ID_FIRST = "an ID comes first, without an option"
 _PAGER = "only `logs` pages, and only in a terminal; PAGER=cat keeps it from that"
 _FILTERS = "--result fail, --suite S and --label K=V choose executions"
 _COLUMNS = "there are as many columns as the terminal has room for; --json has everything"
-_ONE_LOG = "--log stdout, stderr, runner or bench searches that log alone"
+_ONE_LOG = f"--log {ANY_LOG} searches that log alone"
 _EARLIER = "`orchestrator ls` lists earlier executions, each of which has its logs"
 _BUCKET = "--bucket B, or ORCHESTRATOR_BUCKET, is where everything is"
 _COMPARED = "files are compared by their content, always"

@@ -48,6 +48,8 @@ class OrchestratorError(Exception):
     setting, the bucket, a permission or a record.
     `is_inconclusive` says that nothing is known of the object: it was not reached, or may not be
     read.
+    `retry_may_help` says whether repeating the command later may succeed though the local file and
+    its name stay as they are: what failed is the storage, the access to it, or the way there.
     `code` is S3's error code (`NoSuchKey`, `SlowDown`, …) where there was an answer.
     """
 
@@ -56,6 +58,7 @@ class OrchestratorError(Exception):
     is_throttled = False
     needs_fix = False
     is_inconclusive = False
+    retry_may_help = False
     retry_after_seconds: float | None = None
 
     def __init__(
@@ -74,6 +77,8 @@ class OrchestratorError(Exception):
         self.request_id = request_id
         self.code = code
         self.retryable = retryable
+        if retryable:
+            self.retry_may_help = True
         if is_fatal:
             self.is_fatal = True
 
@@ -104,17 +109,21 @@ class NotFoundError(OrchestratorError):
 
     exit_code = 4
     needs_fix = True
+    retry_may_help = True
 
 
 class AccessError(OrchestratorError):
     """Credentials are missing, expired or not allowed to do this.
 
-    `action` is the refused action, such as `s3:PutObject`; None if none is known.
+    `is_denial` says whether a policy could allow it; `action` is then the one that was refused,
+    such as `s3:PutObject`, where that is known.
     """
 
     exit_code = 5
     needs_fix = True
     is_inconclusive = True
+    retry_may_help = True
+    is_denial = False
     action: str | None = None
 
 
@@ -129,6 +138,7 @@ class IntegrityError(OrchestratorError):
 
     exit_code = 7
     needs_fix = True
+    retry_may_help = True
 
 
 class ArchivedError(OrchestratorError):
@@ -142,6 +152,7 @@ class UnavailableError(OrchestratorError):
 
     exit_code = 9
     is_inconclusive = True
+    retry_may_help = True
 
     def name_peer(self, peer: str) -> None:
         """Say who answered, where that is known and not said yet."""
@@ -155,6 +166,12 @@ class InterruptedByUser(OrchestratorError):  # noqa: N818 - an event, not a faul
 
     exit_code = 130
     is_fatal = True
+
+
+# How a read of something fails that can be computed again, or done without.
+UNREADABLE = (NotFoundError, IntegrityError, ArchivedError)
+# How work with the storage and with this machine's files fails; all else is a fault of the program.
+EXPECTED_FAILURES = (OrchestratorError, OSError)
 
 
 class suppress_unless_fatal(contextlib.suppress):  # noqa: N801 - used as contextlib.suppress is

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 from datetime import UTC, datetime, time, timedelta, tzinfo
 
+KIB = 1024
+MIB = 1024 * KIB
+GIB = 1024 * MIB
 # Compiled at the first use, since most commands parse none.
 _DURATION = r"(\d+(?:\.\d+)?)\s*(ms|s|m|h|d|w)"
 _UNIT_WORDS = r"\s*(?<![a-z])(weeks?|days?|hours?|hrs?|minutes?|mins?|seconds?|secs?)\b"
@@ -12,7 +15,7 @@ _SECONDS = {"ms": 0.001, "s": 1, "m": 60, "h": 3600, "d": 86400, "w": 604800}
 _WEEKDAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _TIME_OF_DAY = r"(?a:([01]?\d|2[0-3]):\d\d(:\d\d)?)"
 _SIZE = r"(?ai:(\d{1,15}(?:\.\d+)?)\s*([KMGT]?)(?:i?B)?)"
-_FACTORS = {"": 1, "K": 1024, "M": 1024**2, "G": 1024**3, "T": 1024**4}
+_FACTORS = {"": 1, "K": KIB, "M": MIB, "G": GIB, "T": 1024 * GIB}
 
 
 def parse_duration(text: str) -> timedelta:

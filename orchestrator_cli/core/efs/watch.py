@@ -11,7 +11,7 @@ from orchestrator_cli.core.base.retry import growing_waits
 from orchestrator_cli.core.efs.events import SyncSummary
 
 # S3 that is down is asked less often, but never so seldom that a user would wait for it.
-_LONGEST_PAUSE_FACTOR = 8
+LONGEST_PAUSE_FACTOR = 8
 
 
 class StopRequest:
@@ -61,7 +61,7 @@ def watch(
         except InterruptedByUser:
             raise
         except OrchestratorError as error:
-            longest = interval_seconds * _LONGEST_PAUSE_FACTOR
+            longest = interval_seconds * LONGEST_PAUSE_FACTOR
             troubled = troubled or growing_waits(interval_seconds, longest)
             seconds = next(troubled)
             if error.message != trouble:

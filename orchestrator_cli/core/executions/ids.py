@@ -18,12 +18,15 @@ _PLACE = (
     rf"(?P<where>(?:(?:{URL_SCHEME}[^/]+/|https?://.*/)?executions?/)?)"
     rf"(?P<execution>{_ULID.pattern}|{LATEST})(?:/(?P<path>.*))?"
 )
-_PAGE_OF_LOG = r"logs/(runner|bench|stdout|stderr)"
+# A page of `serve` names a log without its suffix.
+_PAGE_OF_LOG = r"logs/([^/.]+)"
 _MAX_ULID_MILLISECONDS = 2**48 - 1
 # Clocks differ by at most this; an id from further ahead is not ours.
 CLOCK_SKEW = timedelta(hours=24)
 # Of the 128 bits of an id; those before are its instant in milliseconds.
 NUMBER_RANDOM_BITS = 80
+# What ids tell apart.
+MILLISECOND = timedelta(milliseconds=1)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -103,7 +106,7 @@ def execution_time(execution_id: str) -> datetime:
 
     milliseconds = int.from_bytes(ULID.from_str(execution_id).bytes[:6], "big")
     try:
-        return _EPOCH + timedelta(milliseconds=milliseconds)
+        return _EPOCH + milliseconds * MILLISECOND
     except OverflowError:
         return datetime.max.replace(tzinfo=UTC)
 
@@ -133,5 +136,5 @@ def last_execution_id(instant: datetime) -> str:
 
 
 def _milliseconds(instant: datetime) -> int:
-    milliseconds = (instant - _EPOCH) // timedelta(milliseconds=1)
+    milliseconds = (instant - _EPOCH) // MILLISECOND
     return min(max(milliseconds, 0), _MAX_ULID_MILLISECONDS)

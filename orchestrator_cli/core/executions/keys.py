@@ -45,7 +45,7 @@ def live_state_key(execution_id: str) -> str:
 def live_log_prefix(execution_id: str, log: str) -> str:
     """Return the prefix of one live log's segments.
 
-    A log is `stdout.log` or another of the four, or a file that grows, by its path below
+    A log is `stdout.log` or another of `LOG_NAMES`, or a file that grows, by its path below
     `artifacts/`. Raises UsageError for any other name.
     """
     path = live_log_path(log)

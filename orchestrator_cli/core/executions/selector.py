@@ -29,9 +29,9 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.filters import ExecutionFilter
 
-_LATEST_WINDOWS_HOURS = (1, 24, 24 * 7, 24 * 30, 24 * 366)
-# How far back @latest is looked for.
+# How far back @latest is looked for, and the steps to there.
 LATEST_WINDOW = timedelta(days=366)
+_LATEST_WINDOWS = (timedelta(hours=1), *map(timedelta, (1, 7, 30)), LATEST_WINDOW)
 # The fields of a filter, as selectors name them.
 FILTER_FIELDS = {
     "suite": "suites",
@@ -83,9 +83,9 @@ def resolve_execution_id(store: ObjectReader, text: str, now: datetime) -> str:
 
 
 def _latest_execution_id(store: ObjectReader, now: datetime) -> str:
-    for hours in _LATEST_WINDOWS_HOURS:
+    for window in _LATEST_WINDOWS:
         latest = None
-        since = now - timedelta(hours=hours)
+        since = now - window
         for latest in list_execution_ids(store, since, now + CLOCK_SKEW, now):  # noqa: B007
             pass
         if latest is not None:

@@ -11,4 +11,6 @@ MAX_ERROR_CHARACTERS = 1000
 MAX_FAILED_PATH_CHARACTERS = 4096
 # Unfinished uploads returned for one key, newest first; older ones are left out.
 MAX_UNFINISHED_UPLOADS = 8
+# How long a request at the end of a growing log may wait for more.
+MAX_WAIT_SECONDS = 20
 MAX_SENT_SEGMENT_BYTES = 1024 * 1024

@@ -7,9 +7,9 @@ from typing import NamedTuple
 from urllib.parse import unquote, urlsplit
 
 from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.http.url import DEFAULT_PORTS
 
 _SCHEMES = frozenset({"http", "https", "socks4", "socks4a", "socks5", "socks5h"})
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 _DEFAULT_SOCKS_PORT = 1080
 
 
@@ -58,7 +58,7 @@ def proxy_for(url: str, settings: Mapping[str, str]) -> Proxy | None:
     named = _setting(settings, name)
     if not named:
         return None
-    port = parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    port = parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
     if _is_bypassed(parts.hostname or "", port, _setting(settings, "no_proxy") or ""):
         return None
     return _parse_proxy(named if "://" in named else f"http://{named}", name.upper())
@@ -103,7 +103,7 @@ def _parse_proxy(url: str, setting: str) -> Proxy:
         raise InvalidProxyError(f"{setting}: a proxy of another kind than http, https and socks")
     try:
         parts = urlsplit(url)
-        port = parts.port or _DEFAULT_PORTS.get(scheme, _DEFAULT_SOCKS_PORT)
+        port = parts.port or DEFAULT_PORTS.get(scheme, _DEFAULT_SOCKS_PORT)
     except ValueError as error:
         raise InvalidProxyError(f"{setting}: not the URL of a proxy") from error
     if not parts.hostname:

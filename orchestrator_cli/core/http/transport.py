@@ -16,6 +16,9 @@ from orchestrator_cli.core.http.url import host_with_port
 
 T = TypeVar("T")
 
+CONNECT_TIMEOUT_SECONDS = 10
+# How long a transfer may make no progress in either direction; not the limit of a whole transfer.
+STALL_TIMEOUT_SECONDS = 60
 # The idempotent methods. A POST that is sent twice may begin two uploads.
 IDEMPOTENT_METHODS = frozenset({"GET", "HEAD", "PUT", "DELETE"})
 # Larger than any page, range or error document that is requested.

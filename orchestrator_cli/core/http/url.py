@@ -9,7 +9,7 @@ from urllib.parse import unquote_to_bytes, urlsplit
 
 from orchestrator_cli.core.base.errors import UsageError
 
-_PORTS = {"http": 80, "https": 443}
+DEFAULT_PORTS = {"http": 80, "https": 443}
 
 
 def split_origin(url: str) -> tuple[str, str]:
@@ -24,7 +24,7 @@ def host_with_port(url: str) -> str:
     parts = urlsplit(url)
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
-    return f"{host}:{parts.port or _PORTS.get(parts.scheme, 0)}"
+    return f"{host}:{parts.port or DEFAULT_PORTS.get(parts.scheme, 0)}"
 
 
 @lru_cache(maxsize=16)
@@ -33,7 +33,7 @@ def host_of(origin: str) -> str:
     parts = urlsplit(origin)
     host = parts.hostname or ""
     host = f"[{host}]" if ":" in host else host
-    return host if parts.port in (None, _PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
+    return host if parts.port in (None, DEFAULT_PORTS.get(parts.scheme)) else f"{host}:{parts.port}"
 
 
 class ServiceUrl(NamedTuple):

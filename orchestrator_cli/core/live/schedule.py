@@ -7,8 +7,15 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 # Seconds since the start, and the interval until then: the longer a log runs, the longer it is.
-_INTERVALS_SECONDS = ((60.0, 1.0), (600.0, 2.0), (float("inf"), 5.0))
+INTERVALS_SECONDS = ((60.0, 1.0), (600.0, 2.0), (float("inf"), 5.0))
 _JITTER = 0.2
+
+
+def describe_intervals() -> str:
+    """Return the intervals as the help says them."""
+    *first, (_, last) = INTERVALS_SECONDS
+    steps = [f"every {interval:g} s up to {until / 60:g} min" for until, interval in first]
+    return f"{', '.join(steps)}, then every {last:g} s"
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,7 +33,7 @@ class LiveSchedule:
         """Return what is waited on average so long after the start."""
         if self.fixed_seconds is not None:
             return self.fixed_seconds
-        return next(interval for until, interval in _INTERVALS_SECONDS if elapsed_seconds < until)
+        return next(interval for until, interval in INTERVALS_SECONDS if elapsed_seconds < until)
 
     def next_wait_seconds(self, elapsed_seconds: float) -> float:
         """Return what to wait now. What somebody has asked for is never shortened."""

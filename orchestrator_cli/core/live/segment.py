@@ -7,15 +7,16 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orchestrator_cli.core.base.errors import IntegrityError
+from orchestrator_cli.core.base.quantities import KIB, MIB
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.types import ObjectMetadata
+from orchestrator_cli.core.s3.types import SHA256_HEX, ObjectMetadata
 
-MAX_SEGMENT_BYTES = 8 * 1024 * 1024
+MAX_SEGMENT_BYTES = 8 * MIB
 # A line that began further back than this is cut wherever it is.
-_NEAR_END_BYTES = 64 * 1024
-_NUMBER = re.compile(r"[0-9]{1,20}")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
-_WRITER = re.compile(r"[0-9a-f]{32}")
+_NEAR_END_BYTES = 64 * KIB
+_NUMBER = r"[0-9]{1,20}"
+# The random id of a writer.
+WRITER_ID = r"[0-9a-f]{32}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,17 +65,17 @@ class Segment:
         return cls(
             offset,
             head.size_bytes,
-            _text(fields, "sha256", _SHA256, where),
+            _text(fields, "sha256", SHA256_HEX, where),
             int(_text(fields, "line", _NUMBER, where)),
             int(_text(fields, "t0", _NUMBER, where)),
             int(_text(fields, "t1", _NUMBER, where)),
-            _text(fields, "writer", _WRITER, where),
+            _text(fields, "writer", WRITER_ID, where),
         )
 
 
-def _text(fields: Mapping[str, str], name: str, form: re.Pattern[str], where: str) -> str:
+def _text(fields: Mapping[str, str], name: str, form: str, where: str) -> str:
     text = fields.get(name, "")
-    if form.fullmatch(text) is None:
+    if re.fullmatch(form, text) is None:
         raise IntegrityError(f"{where} is not a segment of a live log: its {name} is not valid")
     return text
 

@@ -10,20 +10,21 @@ from enum import StrEnum
 from typing import Any
 
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError
+from orchestrator_cli.core.base.quantities import KIB
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import MAX_LIVE_OFFSET, live_log_path, live_state_key
+from orchestrator_cli.core.live.segment import WRITER_ID
 from orchestrator_cli.core.s3.operations.read import get_object
 from orchestrator_cli.core.s3.operations.request import Operation
 
 STATE_VERSION = 1
 # Anybody who may write to the bucket may have written it; more of it is not read.
-MAX_STATE_BYTES = 256 * 1024
+MAX_STATE_BYTES = 256 * KIB
 # A log that rests for ten minutes costs no more than 21 requests, its end included.
 HEARTBEAT_SECONDS = 35.0
 # Two heartbeats that did not come.
 SILENT_AFTER_SECONDS = 90.0
 LOST_AFTER_SECONDS = 300.0
-_WRITER = re.compile(r"[0-9a-f]{32}")
 _MAX_TEXT_CHARACTERS = 1024
 _MAX_INTERVAL_SECONDS = 10**6
 
@@ -155,7 +156,7 @@ def _seconds(fields: dict[str, Any], name: str) -> float:
 
 def _writer(fields: dict[str, Any]) -> str:
     text = _text(fields, "writer")
-    if _WRITER.fullmatch(text) is None:
+    if re.fullmatch(WRITER_ID, text) is None:
         raise ValueError("writer is not 32 hexadecimal digits")
     return text
 

@@ -10,12 +10,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
+from orchestrator_cli.core.base.quantities import GIB
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster
 from orchestrator_cli.core.retention.prices import (
     ARCHIVE_INDEX_BYTES,
     ARCHIVE_NAME_BYTES,
     DAYS_PER_MONTH,
-    GIB,
     RegionPrices,
 )
 from orchestrator_cli.core.s3.storage_classes import ARCHIVE_CLASSES, STANDARD, storage_class_named

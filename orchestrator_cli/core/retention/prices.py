@@ -14,20 +14,27 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator_cli.core.base.errors import UsageError
+from orchestrator_cli.core.base.quantities import GIB
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.small_file import read_small_file
 from orchestrator_cli.core.s3.storage_classes import STANDARD
 
 AWS_PRICES_FILE = Path(__file__).with_name("prices.toml")
 REFERENCE_REGION = "us-east-1"
-GIB = 1024**3
 DAYS_PER_MONTH = 30
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
 ARCHIVE_INDEX_BYTES = 32 * 1024  # charged as the archive class
 ARCHIVE_NAME_BYTES = 8 * 1024  # charged as STANDARD
 
 _REGION_FIELDS = frozenset(
-    ("storage_per_gib_month", "transition_per_1000", "retrieval", "put_per_1000", "standard_tiers")
+    (
+        "storage_per_gib_month",
+        "transition_per_1000",
+        "retrieval",
+        "put_per_1000",
+        "get_per_1000",
+        "standard_tiers",
+    )
 )
 
 
@@ -52,6 +59,7 @@ class RegionPrices:
     transition_per_1000: dict[str, Decimal]
     retrieval: dict[tuple[str, str], RetrievalPrice] = field(default_factory=dict)
     put_per_1000: Decimal = Decimal(0)
+    get_per_1000: Decimal = Decimal(0)
     standard_tiers: tuple[tuple[int, Decimal], ...] = ()
 
 
@@ -143,6 +151,7 @@ def _parse_region(table: dict[str, Any]) -> RegionPrices:
         transition_per_1000=_prices(table.get("transition_per_1000", {})),
         retrieval=_parse_retrieval(table.get("retrieval", {})),
         put_per_1000=_price(table.get("put_per_1000", 0)),
+        get_per_1000=_price(table.get("get_per_1000", 0)),
         standard_tiers=tuple(sorted(tiers)),
     )
 

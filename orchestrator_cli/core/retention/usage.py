@@ -24,7 +24,7 @@ from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
 from orchestrator_cli.core.retention.inventory import InventoryObject
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.operations.listing import ListQuery, list_objects
+from orchestrator_cli.core.s3.operations.listing import PAGE_KEYS, ListQuery, list_objects
 from orchestrator_cli.core.s3.operations.multipart_listing import (
     IncompleteUpload,
     list_multipart_uploads,
@@ -33,7 +33,6 @@ from orchestrator_cli.core.s3.operations.multipart_listing import (
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
 
-_PAGE_KEYS = 1000
 _FIRST_PAGES = 2
 ExecutionUsage = tuple[str, Usage]
 
@@ -170,7 +169,7 @@ def label_by_field(
 ) -> Iterator[tuple[str | None, Usage]]:
     """Yield the usages, each with a field of its execution's metadata; one read an execution."""
     rest = iter(usages)
-    while batch := list(islice(rest, _PAGE_KEYS)):
+    while batch := list(islice(rest, PAGE_KEYS)):
         metadata = read_executions(store, [execution_id for execution_id, _ in batch])
         for (execution_id, usage), (_, record) in zip(batch, metadata, strict=True):
             if isinstance(record, OrchestratorError):

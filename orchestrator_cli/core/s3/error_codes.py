@@ -40,6 +40,7 @@ class ErrorMeaning(NamedTuple):
 
     `retryable`: the same request may succeed later. `is_fatal`: it concerns every object of a run.
     `quotes_s3`: S3's own words are added to the message. `is_throttled`: fewer requests are wanted.
+    `is_denial`: a policy denies the request, or none allows it.
     """
 
     kind: type[OrchestratorError]
@@ -49,6 +50,7 @@ class ErrorMeaning(NamedTuple):
     is_fatal: bool = False
     quotes_s3: bool = False
     is_throttled: bool = False
+    is_denial: bool = False
 
 
 NOT_S3_HINT = "check the endpoint, and whether the network asks for a login"
@@ -65,7 +67,7 @@ _BUSY = ErrorMeaning(UnavailableError, "the storage answered {status} {code}", r
 _THROTTLED = _BUSY._replace(is_throttled=True)
 _OTHER = ErrorMeaning(OrchestratorError, "the storage answered {status} {code}", quotes_s3=True)
 _UNSUPPORTED = _OTHER._replace(kind=UnsupportedError)
-_DENIED = ErrorMeaning(AccessError, "access denied", DENIED_HINT, quotes_s3=True)
+_DENIED = ErrorMeaning(AccessError, "access denied", DENIED_HINT, quotes_s3=True, is_denial=True)
 _EXPIRED = ErrorMeaning(
     AccessError, "the credentials have expired", "get new credentials", is_fatal=True
 )
@@ -116,6 +118,8 @@ NO_SUCH_UPLOAD = "NoSuchUpload"
 INVALID_RANGE = "InvalidRange"
 # Ceph names the key of an upload that has ended; where nothing says a code, the status is one.
 _ENDED_UPLOAD_CODES = frozenset({NO_SUCH_UPLOAD, "NoSuchKey", "404"})
+# Of an upload that holds other parts than those that are named when it is completed.
+_FOREIGN_PART_CODES = frozenset({"InvalidPart", "InvalidPartOrder"})
 EXPIRED_CODES = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 )
@@ -214,6 +218,11 @@ def error_meaning(status: int, code: str) -> ErrorMeaning:
 def is_ended_upload(error: OrchestratorError) -> bool:
     """Return True if a request failed because its multipart upload was completed or aborted."""
     return isinstance(error, NotFoundError) and error.code in _ENDED_UPLOAD_CODES
+
+
+def has_foreign_parts(error: OrchestratorError) -> bool:
+    """Return True if a request failed because its multipart upload holds parts of others."""
+    return error.code in _FOREIGN_PART_CODES
 
 
 def ended_upload_error() -> NotFoundError:

@@ -31,6 +31,7 @@ from orchestrator_cli.core.s3.error_codes import (
     S3Error,
     error_meaning,
 )
+from orchestrator_cli.core.s3.regions import REGION, is_region
 
 _REGION_CODES = frozenset(
     {"PermanentRedirect", "TemporaryRedirect", "Redirect", "IllegalLocationConstraintException"}
@@ -44,8 +45,7 @@ _XML_FIELD = {
     for name in ("Code", "Message", "RequestId", "Region", "Endpoint", "Expires")
 }
 _ENTITIES = {"&lt;": "<", "&gt;": ">", "&quot;": '"', "&apos;": "'", "&amp;": "&"}
-_REGION = r"[a-z]{2,6}(?:-[a-z]+)+-\d{1,2}"
-_REGION_OF_ENDPOINT = rf"\bs3[.-](?:dualstack\.)?({_REGION})\."
+_REGION_OF_ENDPOINT = rf"\bs3[.-](?:dualstack\.)?({REGION})\."
 # As AWS documents it: "… is not authorized to perform: kms:GenerateDataKey on resource: …".
 _REFUSED_ACTION = r"not authorized to perform: ([\w-]+:\w+)"
 
@@ -86,7 +86,7 @@ def error_from_s3(response: S3Error, what: str) -> OrchestratorError:
         "request_id": without_urls(response.request_id) if response.request_id else None,
         "code": without_urls(response.code),
     }
-    region = response.region if re.fullmatch(_REGION, response.region or "") else None
+    region = response.region if is_region(response.region or "") else None
     if response.code in _REGION_CODES or (region and _names_region(response)):
         return _wrong_region(region, what, common)
     meaning = error_meaning(response.status, response.code)
@@ -99,7 +99,8 @@ def error_from_s3(response: S3Error, what: str) -> OrchestratorError:
     )
     error.is_throttled = meaning.is_throttled
     if isinstance(error, AccessError):
-        error.action = _refused_action(response) if meaning.quotes_s3 else None
+        error.is_denial = meaning.is_denial
+        error.action = _refused_action(response) if meaning.is_denial else None
     return error
 
 

@@ -13,9 +13,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import UsageError
-
-MIB = 1024 * 1024
-GIB = 1024 * MIB
+from orchestrator_cli.core.base.quantities import GIB, MIB
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MIN_PART_BYTES = 5 * MIB

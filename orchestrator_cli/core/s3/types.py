@@ -11,8 +11,9 @@ from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 
+SHA256_HEX = r"[0-9a-f]{64}"
 _CHECKSUM = re.compile(
-    r"(sha256|md5):((?<=sha256:)[0-9a-f]{64}|(?<=md5:)[0-9a-f]{32})(?:-([1-9][0-9]{0,4}))?"
+    rf"(sha256|md5):((?<=sha256:){SHA256_HEX}|(?<=md5:)[0-9a-f]{{32}})(?:-([1-9][0-9]{{0,4}}))?"
 )
 
 

@@ -4,9 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from orchestrator_cli.core.base.quantities import KIB, MIB
 from orchestrator_cli.core.executions import keys as layout
 from orchestrator_cli.core.executions import placement
-from orchestrator_cli.core.executions.logs.index import MAX_ERROR_LINES, TAIL_BYTES
+from orchestrator_cli.core.executions.logs.index import (
+    INDEX_VERSION,
+    MAX_ERROR_LINES,
+    POINT_BYTES,
+    TAIL_BYTES,
+)
 from orchestrator_cli.core.executions.record.manifest import NO_CHECKSUM
 from orchestrator_cli.core.executions.record.metadata import (
     SCHEMA_VERSION,
@@ -27,7 +33,8 @@ from orchestrator_cli.core.s3 import compare
 from orchestrator_cli.core.s3 import part_plan as parts
 from orchestrator_cli.core.s3.operations.put import MD5_PAYS_BYTES
 from orchestrator_cli.docgen.manpages import LAYOUT_PAGE
-from orchestrator_cli.docgen.pages.template import render_manpage
+from orchestrator_cli.docgen.pages.template import join_codes, render_manpage
+from orchestrator_cli.runner.run_record import MAX_COMMAND_CHARACTERS
 
 _ARTIFACT_STATUS = {
     ArtifactStatus.PENDING: "more may come: the execution is not finished, an upload to it has "
@@ -37,10 +44,6 @@ _ARTIFACT_STATUS = {
     ArtifactStatus.ARTIFACT_ERROR: "a file could not be stored, also while the execution runs; "
     "`failures` says which and why",
 }
-
-
-def _join(names: Iterable[str]) -> str:
-    return ", ".join(f"`{name}`" for name in names)
 
 
 def _either(names: Iterable[str], or_null: bool = False) -> str:
@@ -70,7 +73,7 @@ METADATA_FIELDS = {
     f"a missing checksum is written `{NO_CHECKSUM}`.",
     "artifacts": "List or null: the manifest, written when the execution finishes and extended by "
     "later uploads. Null before that, and where it would take `metadata.json` over "
-    f"{MAX_METADATA_BYTES // 1024} KiB; the listing is the truth anyway, and the three fields "
+    f"{MAX_METADATA_BYTES // KIB} KiB; the listing is the truth anyway, and the three fields "
     "above always speak of the whole.",
     "failures": "List of objects with `path` and `error`: what could not be stored, and why; as "
     "many as there is room for.",
@@ -84,8 +87,9 @@ METADATA_FIELDS = {
     "run": "Object or null: how `orchestrator run` ran the command, where it did.",
 }
 RUN_FIELDS = {
-    "command": "List of strings: the command and its arguments, cut after 4,096 characters. "
-    "Secrets in it are replaced by `…`, and its environment is never stored.",
+    "command": "List of strings: the command and its arguments, cut after "
+    f"{MAX_COMMAND_CHARACTERS:,} characters. Secrets in it are replaced by `…`, and its "
+    "environment is never stored.",
     "host": "String. The name of the host.",
     "pid": "Integer. The process id of the runner.",
     "tool_version": "String. The version of orchestrator.",
@@ -128,25 +132,28 @@ def _values() -> dict[str, str]:
         "artifact_fields": _definitions(ARTIFACT_FIELDS),
         "base_part_bytes": f"{parts.BASE_PART_BYTES:,}",
         "doubling": parts.DOUBLING,
-        "folders": _join(f"{name}/" for name in layout.FOLDERS),
-        "heartbeat_seconds": f"{HEARTBEAT_SECONDS:.0f}",
-        "image_suffixes": _join(sorted(placement.IMAGE_SUFFIXES)),
-        "log_names": _join(layout.LOG_NAMES),
+        "heartbeat": f"{HEARTBEAT_SECONDS:g}",
+        "index_version": str(INDEX_VERSION),
+        "folders": join_codes(f"{name}/" for name in layout.FOLDERS),
+        "image_suffixes": join_codes(sorted(placement.IMAGE_SUFFIXES)),
+        "log_names": join_codes(layout.LOG_NAMES),
         "live_days": str(RetentionPolicy().live_days),
         "max_error_lines": f"{MAX_ERROR_LINES:,}",
         "max_key_bytes": f"{layout.MAX_KEY_BYTES:,}",
         "max_parts": f"{parts.MAX_PARTS:,}",
-        "max_segment_mib": str(MAX_SEGMENT_BYTES // 1024**2),
+        "max_segment": f"{MAX_SEGMENT_BYTES // MIB} MiB",
         "max_stream_bytes": f"{parts.MAX_STREAM_BYTES:,}",
-        "md5_pays_kib": str(MD5_PAYS_BYTES // 1024),
+        "md5_pays_kib": str(MD5_PAYS_BYTES // KIB),
         "metadata_fields": _definitions(METADATA_FIELDS),
+        "offset_digits": str(len(str(layout.MAX_LIVE_OFFSET))),
         "parts_per_size": f"{parts.PARTS_PER_SIZE:,}",
-        "result_names": _join(layout.RESULT_NAMES),
+        "point": f"{POINT_BYTES // MIB} MiB",
+        "result_names": join_codes(layout.RESULT_NAMES),
         "run_fields": _definitions(RUN_FIELDS),
         "schedule_metadata": compare.SCHEDULE_METADATA,
         "sha256_metadata": compare.SHA256_METADATA,
-        "tail_kib": str(TAIL_BYTES // 1024),
-        "trace_suffixes": _join(sorted(placement.TRACE_SUFFIXES)),
+        "tail": f"{TAIL_BYTES // KIB} KiB",
+        "trace_suffixes": join_codes(sorted(placement.TRACE_SUFFIXES)),
     }
 
 

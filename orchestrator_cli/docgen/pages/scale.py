@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+from orchestrator_cli.core.base.quantities import MIB
+from orchestrator_cli.core.base.retry import PATIENCE_SECONDS
+from orchestrator_cli.core.live.reading import follower
+from orchestrator_cli.core.live.schedule import INTERVALS_SECONDS, describe_intervals
+from orchestrator_cli.core.live.state import HEARTBEAT_SECONDS
 from orchestrator_cli.core.retention import prices
+from orchestrator_cli.core.s3.operations.listing import PAGE_KEYS
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.docgen.manpages import SCALE_PAGE
 from orchestrator_cli.docgen.pages.template import render_manpage
@@ -24,8 +30,17 @@ _FILES = 100
 _BENCHES = 500
 _TEST_MINUTES = 10
 _DAY_SECONDS = 86_400
-# Standard output and standard error, each with a segment every 5 seconds.
-_LIVE_WRITES_A_SECOND = 2 / 5
+_HOUR_SECONDS = 3600
+_LIVE_INTERVAL_SECONDS = INTERVALS_SECONDS[-1][1]
+# Standard output and standard error.
+_LIVE_WRITES_A_SECOND = 2 / _LIVE_INTERVAL_SECONDS
+
+# The requests of whoever follows a log, for each look at it: where it is quiet or written seldom,
+# and where each look finds a segment. A test counts them.
+READS_A_LOOK = 1.0
+READS_A_LOOK_AT_EVERY_SEGMENT = 1.5
+# A look for the final log, and one for the heartbeat.
+READS_WITHOUT_NEWS = 2
 
 
 def render_scale_page(version: str) -> str:
@@ -39,7 +54,8 @@ def _values() -> dict[str, str]:
     _, region = prices.retrieval_prices(prices.REFERENCE_REGION)
     dollars = float(region.put_per_1000) * writes / 1000
     return {
-        "base_mib": str(BASE_PART_BYTES // 1024**2),
+        **_live_costs(region),
+        "base_mib": str(BASE_PART_BYTES // MIB),
         "benches": f"{_BENCHES:,}",
         "burst": f"{_BENCHES * writes:,}",
         "burst_seconds": f"{_BENCHES * writes / WRITES_A_SECOND:.0f}",
@@ -51,8 +67,13 @@ def _values() -> dict[str, str]:
         "files": str(_FILES),
         "finish_writes": str(FINISH_WRITES),
         "large_writes": str(LARGE_WRITES),
+        "live_interval": f"{_LIVE_INTERVAL_SECONDS:g}",
+        "live_schedule": describe_intervals(),
         "minutes": str(_TEST_MINUTES),
+        "month_days": str(prices.DAYS_PER_MONTH),
         "new_writes": str(NEW_WRITES),
+        "page_keys": f"{PAGE_KEYS:,}",
+        "patience": f"{PATIENCE_SECONDS / 60:g} minutes",
         "prices_date": prices.aws_prices().date,
         "put_per_1000": f"{region.put_per_1000:.3f}",
         "reads_a_second": f"{READS_A_SECOND:,}",
@@ -61,6 +82,37 @@ def _values() -> dict[str, str]:
         "upload_writes": str(UPLOAD_WRITES),
         "writes_a_second": f"{WRITES_A_SECOND:,}",
     }
+
+
+def _live_costs(region: prices.RegionPrices) -> dict[str, str]:
+    """Return what writing and following one log costs, in dollars."""
+    write, read = float(region.put_per_1000) / 1000, float(region.get_per_1000) / 1000
+    month_seconds = prices.DAYS_PER_MONTH * _DAY_SECONDS
+    hours = [
+        f"{_HOUR_SECONDS / interval * write:.3g} an hour at {interval:g} s"
+        for _, interval in INTERVALS_SECONDS
+    ]
+    fast = _HOUR_SECONDS / follower.FASTEST_SECONDS
+    quiet = _HOUR_SECONDS / follower.SLOWEST_SECONDS
+    news = READS_WITHOUT_NEWS * _HOUR_SECONDS / follower.LOOK_SECONDS
+    return {
+        "fast_reader_hour": f"{fast * READS_A_LOOK_AT_EVERY_SEGMENT * read:.4f}",
+        "heartbeat_month": f"{month_seconds / HEARTBEAT_SECONDS * write:.2f}",
+        "live_first_hour": f"{_segments_of_first_hour() * write:.4f}",
+        "live_hours": ", $".join(hours),
+        "live_month": f"{month_seconds / _LIVE_INTERVAL_SECONDS * write:.2f}",
+        "quiet_reader_hour": f"{(quiet * READS_A_LOOK + news) * read:.4f}",
+        "reader_hour": f"{fast * READS_A_LOOK * read:.4f}",
+    }
+
+
+def _segments_of_first_hour() -> float:
+    segments, since = 0.0, 0.0
+    for until, interval in INTERVALS_SECONDS:
+        end = min(until, _HOUR_SECONDS)
+        segments += (end - since) / interval
+        since = end
+    return segments
 
 
 def _shares(writes: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from importlib import resources
 from string import Template
 
@@ -17,6 +18,11 @@ def render_manpage(page: str, file: str, values: dict[str, str], version: str) -
     for block in text.strip().split("\n\n"):
         lines += _render_block(block.strip("\n"), page)
     return roff.render(lines)
+
+
+def join_codes(names: Iterable[str]) -> str:
+    """Return names as code, with commas between them."""
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def _render_block(block: str, page: str) -> list[str]:

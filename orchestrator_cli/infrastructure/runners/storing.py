@@ -35,9 +35,8 @@ store() {
       if has_status complete; then code=$final; elif has_status artifact_error; then code=6; fi
       ;;
     2) code=6 ;;
-    # Some files failed. Codes 4, 5, 7 and 9 are about S3, which may recover; all others are about
-    # the file or its name, and neither changes any more.
-    3) if ! grep -q '"exit_code": *[4579]' "$results"; then code=6; fi ;;
+    # Some files failed: for good, if only because of what they are or how they are named.
+    3) if ! grep -q '"retry_may_help": *true' "$results"; then code=6; fi ;;
   esac
   return "$code"
 }

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import re
+
 from orchestrator_cli.infrastructure.target import validate
 
+# The limits for each address.
+REQUESTS_A_SECOND = 50
+BURST = 200
+CONNECTIONS = 64
 _SITE = """\
 # /etc/nginx/conf.d/orchestrator.conf
-limit_req_zone $binary_remote_addr zone=orchestrator:10m rate=50r/s;
+limit_req_zone $binary_remote_addr zone=orchestrator:10m rate=@requests@r/s;
 limit_conn_zone $binary_remote_addr zone=orchestrator_connections:10m;
 # Query strings may contain signatures and searches, so the log leaves them out.
 log_format orchestrator '$remote_addr [$time_local] "$request_method $uri" $status $bytes_sent';
@@ -23,9 +29,9 @@ server {
   access_log /var/log/nginx/orchestrator.log orchestrator;
   # Files are uploaded to S3 directly; request bodies here are small JSON messages.
   client_max_body_size 2m;
-  limit_req zone=orchestrator burst=200 nodelay;
+  limit_req zone=orchestrator burst=@burst@ nodelay;
   limit_req_status 429;
-  limit_conn orchestrator_connections 64;
+  limit_conn orchestrator_connections @connections@;
   limit_conn_status 429;
 
   location / {
@@ -53,5 +59,11 @@ server {
 
 def render_nginx(server_name: str, port: int) -> str:
     """Return a site that proxies to `serve` on a loopback port."""
-    name = validate("server name", server_name)
-    return _SITE.replace("@name@", name).replace("@port@", str(port))
+    values = {
+        "name": validate("server name", server_name),
+        "port": port,
+        "requests": REQUESTS_A_SECOND,
+        "burst": BURST,
+        "connections": CONNECTIONS,
+    }
+    return re.sub("@([a-z]+)@", lambda found: str(values[found[1]]), _SITE)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
+from orchestrator_cli.core.base.errors import EXPECTED_FAILURES, ConflictError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_name
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -17,7 +17,7 @@ def explain_conflict(run: SpooledRun, store: ArtifactStore, result: UploadResult
     path = result.path or ""
     try:
         stored_bytes = _stored_beginning(run, store, path)
-    except (OrchestratorError, OSError):
+    except EXPECTED_FAILURES:
         # A better message is not worth another failure.
         return result
     if stored_bytes is None:

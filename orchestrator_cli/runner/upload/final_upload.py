@@ -9,6 +9,7 @@ from itertools import chain
 from pathlib import Path
 
 from orchestrator_cli.core.base.errors import (
+    EXPECTED_FAILURES,
     ConflictError,
     NotFoundError,
     OrchestratorError,
@@ -65,7 +66,7 @@ class FinalUpload:
             self._execution.create()
             self._upload(end)
             metadata = self._execution.finish(end)
-        except (OrchestratorError, OSError) as error:
+        except EXPECTED_FAILURES as error:
             return self._failed(RunOutcome.of_error(error))
         except Exception as error:  # noqa: BLE001 - the command's end must be told whatever happens
             # Libraries have names of their own for what this machine does not allow.

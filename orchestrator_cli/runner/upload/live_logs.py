@@ -7,7 +7,7 @@ import threading
 from functools import partial
 
 from orchestrator_cli.core.base.cancellation import CancelToken
-from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.errors import EXPECTED_FAILURES
 from orchestrator_cli.core.live.schedule import LiveSchedule
 from orchestrator_cli.core.live.segmented_log import SegmentedLog
 from orchestrator_cli.core.live.state import LiveState
@@ -67,7 +67,7 @@ class RunLiveLogs:
         try:
             with contextlib.ExitStack() as opened:
                 self._write(opened, resumed)
-        except (OrchestratorError, OSError) as error:
+        except EXPECTED_FAILURES as error:
             self._run.log.write(f"live logs are off: {error}")
         except Exception as error:  # noqa: BLE001 - the final logs are stored whatever happens
             self._run.log.write(f"live logs are off: unexpected {type(error).__name__}: {error}")

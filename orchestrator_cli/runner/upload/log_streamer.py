@@ -9,7 +9,7 @@ from collections.abc import Callable
 from functools import partial
 
 from orchestrator_cli.core.base.cancellation import CancelToken
-from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
+from orchestrator_cli.core.base.errors import EXPECTED_FAILURES, InterruptedByUser
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
@@ -118,7 +118,7 @@ class LogStreamer:
             policy.call(work, what)
         except InterruptedByUser:
             return False
-        except (OrchestratorError, OSError) as error:
+        except EXPECTED_FAILURES as error:
             self._note_failure(what, error)
             return False
         except Exception as error:  # noqa: BLE001 - `FinalUpload` meets it again and tells

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.errors import EXPECTED_FAILURES
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.runner.run_record import RunEnd, RunOutcome
 from orchestrator_cli.runner.spool_log import SpooledRun
@@ -53,7 +53,7 @@ class RunUploader:
         """Store the spool that an earlier process has left, in place of `begin` and `finish`."""
         try:
             self._live.recover_spool()
-        except (OrchestratorError, OSError) as error:
+        except EXPECTED_FAILURES as error:
             return RunOutcome.of_error(error)
         self._live.start(resumed=True)
         return self._finish(end)

@@ -243,6 +243,7 @@ def _become_command(request: dict[str, Any], descriptors: list[int]) -> None:
         main(request["arguments"])
     except SystemExit as end:
         # As the interpreter ends, but for tearing down every module that the server has imported.
+        # Nothing public waits for threads and runs what executors have registered for the end.
         threading._shutdown()  # type: ignore[attr-defined]
         sys.stdout.flush()
         sys.stderr.flush()

@@ -88,24 +88,24 @@ def cost(app: App, options: CostOptions) -> None:
     """Show what executions cost to store each month, now and once archived.
 
     The objects below executions/ are counted, by size and storage class, unfinished uploads, and
-    the segments of live logs below live/, for the week that they are there: orchestrator-run(1)
-    says what writing them costs. history/, restored copies, retrieval, and data that leaves the
-    region are not. NOW is the cost of a month as things are. ARCHIVED is the cost of a month after
-    the bucket's lifecycle rules have moved everything that they move and before they delete
-    anything; a bucket without rules is shown under the default policy. Fees for requests and
-    transitions are paid once and shown apart. Noncurrent versions are counted from an inventory
-    only.
+    the segments of live logs below live/, for the $live_days days that they are there:
+    orchestrator-scale(7) says what writing them costs. history/, restored copies, retrieval, and
+    data that leaves the region are not. NOW is the cost of a month as things are. ARCHIVED is the
+    cost of a month after the bucket's lifecycle rules have moved everything that they move and
+    before they delete anything; a bucket without rules is shown under the default policy. Fees for
+    requests and transitions are paid once and shown apart. Noncurrent versions are counted from an
+    inventory only.
 
-    An object in Deep Archive is charged for its bytes, for 32 KiB more in Deep Archive and 8 KiB in
-    STANDARD, and for 180 days at least; orchestrator-retention(7) has examples. A month has 30
-    days, a GB 2^30 bytes. The prices are AWS's list prices of a date, which come with the package
-    and are never fetched. Amounts are added exactly and rounded to a billionth of a dollar when
-    they are written. Volume prices apply to the total only. With --json, each line is one object,
-    and the last is the total.
+    An object in Deep Archive is charged for its bytes, for $archived_index more in Deep Archive and
+    $archived_name in STANDARD, and for $archive_minimum_days days at least;
+    orchestrator-retention(7) has examples. A month has $month_days days, a GB 2^30 bytes. The
+    prices are AWS's list prices of a date, which come with the package and are never fetched.
+    Amounts are added exactly and rounded to a billionth of a dollar when they are written. Volume
+    prices apply to the total only. With --json, each line is one object, and the last is the total.
 
     A file for --prices has: date, source, and for each region R regions.R.storage_per_gib_month
-    with a price by storage class, regions.R.transition_per_1000 likewise, regions.R.put_per_1000,
-    and regions.R.standard_tiers, a list of [from so many GiB, price].
+    with a price by storage class, regions.R.transition_per_1000 likewise, regions.R.put_per_1000
+    and get_per_1000, and regions.R.standard_tiers, a list of [from so many GiB, price].
     """
     from orchestrator_cli.cli.commands.cost import source
     from orchestrator_cli.cli.commands.cost.report import Report, choose_prices

@@ -79,7 +79,8 @@ def systemd(
         render_systemd,
     )
 
-    if part == "timer" and timer is None:
+    wanted = UnitPart(part)
+    if wanted is UnitPart.TIMER and timer is None:
         raise click.UsageError("--part timer needs --timer.")
     unit = SyncUnit(root, bench, user, group, program, timer)
-    app.output.line(render_systemd(bucket_target(app), unit, UnitPart(part)), end="")
+    app.output.line(render_systemd(bucket_target(app), unit, wanted), end="")

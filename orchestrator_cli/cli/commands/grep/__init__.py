@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING
 import click
 
 from orchestrator_cli.cli.app import App, pass_app
-from orchestrator_cli.cli.commands.grep.options import LOG_NAMES, GrepOptions
+from orchestrator_cli.cli.commands.grep.options import GrepOptions
 from orchestrator_cli.cli.commands.grep.report import Failures, Log, Printer
 from orchestrator_cli.cli.options import (
     DEFAULT_WINDOW,
@@ -32,6 +32,7 @@ from orchestrator_cli.cli.options.execution_id import complete_pattern_and_ids, 
 from orchestrator_cli.cli.options.filter_options import filter_options
 from orchestrator_cli.cli.options.search_options import NO_MATCH_EXIT_CODE, search_options
 from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
+from orchestrator_cli.core.executions.logs.names import SEARCH_ORDER
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.filters import ExecutionFilter
@@ -91,9 +92,9 @@ def _refuse_inverted(words: Sequence[str]) -> click.UsageError | None:
 @click.option(
     "--log",
     "names",
-    type=click.Choice(LOG_NAMES),
+    type=click.Choice(SEARCH_ORDER),
     multiple=True,
-    help="Only the log of this name.  [default: all four]",
+    help="Only the log of this name.  [default: all of them]",
 )
 @filter_options
 @search_options
@@ -129,7 +130,7 @@ def grep(app: App, options: GrepOptions) -> None:
     found = _executions(app, store, options)
     if not options.wanted.takes_everything:
         found = _filter(store, found, options.wanted, failures)
-    _search(_logs(found, options.names or LOG_NAMES), query, printer, failures)
+    _search(_logs(found, options.names or SEARCH_ORDER), query, printer, failures)
     if not (options.quiet and printer.has_match):
         failures.check()
     if not printer.has_match:
@@ -200,7 +201,7 @@ def _filter(
 
 def _logs(found: Iterator[ExecutionLogs], names: Sequence[str]) -> Iterator[Log]:
     for execution in found:
-        for name in LOG_NAMES:
+        for name in SEARCH_ORDER:
             stored = execution.logs.get(name)
             if name in names and stored is not None and stored.size_bytes:
                 yield Log(execution.execution_id, name, stored)

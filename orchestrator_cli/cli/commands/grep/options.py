@@ -13,9 +13,6 @@ from orchestrator_cli.cli.options.search_options import SearchOptions
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.filters import ExecutionFilter
 
-# The logs of an execution in the order in which they are searched.
-LOG_NAMES = ("stdout", "stderr", "runner", "bench")
-
 
 class GrepOptions(NamedTuple):
     """The options of the command line, by their names."""

@@ -12,14 +12,16 @@ from orchestrator_cli.cli.options import CommandGroup, Example
 HELP = """\
 Archive and delete by age, with rules of the bucket.
 
-S3 itself applies the rules, once a day. By default, objects of executions/ over 128 KiB move to
-Glacier Deep Archive after 90 days; lines of history/ are deleted after 180 days and live logs
-after 7; unfinished uploads end after 7 days, and replaced versions go after 30. metadata.json is
-never archived, and stays as long as its artifacts.
+S3 itself applies the rules, once a day. By default, objects of executions/ over $archive_over move
+to Glacier Deep Archive after $archive_days days; lines of history/ are deleted after $history_days
+days and live logs after $live_days; unfinished uploads end after $abort_days days, and replaced
+versions go after $noncurrent_days. metadata.json is never archived, and stays as long as its
+artifacts.
 
-Archived objects can be read only after `orchestrator restore`, which takes 12 to 48 hours, and are
-paid for 180 days at least. orchestrator-retention(7) has the life of an artifact on one page, what
-it costs, and why smaller objects are left where they are.
+Archived objects can be read only after `orchestrator restore`, which takes $restore_standard_hours
+to $restore_bulk_hours hours, and are paid for $archive_minimum_days days at least.
+orchestrator-retention(7) has the life of an artifact on one page, what it costs, and why smaller
+objects are left where they are.
 """
 
 

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.options import F, WholeNumber, add_options
-
-if TYPE_CHECKING:
-    from orchestrator_cli.core.retention.lifecycle.policy import Rule
+from orchestrator_cli.core.retention.lifecycle.policy import (
+    RetentionPolicy,
+    Rule,
+    check_policy,
+    plan_rules,
+    policy_warnings,
+)
 
 _DAYS = WholeNumber(0)
+_DEFAULT = RetentionPolicy()
 _OPTIONS = (
     click.option(
         "--archive-after",
         "archive_after_days",
         type=_DAYS,
-        default=90,
+        default=_DEFAULT.archive_after_days,
         show_default=True,
         metavar="DAYS",
-        help="When objects over 128 KiB of executions/ move to Deep Archive; 30 to 90 by policy.",
+        help="When objects over $archive_over of executions/ move to Deep Archive; "
+        "$shortest_archive_days to $longest_archive_days by policy.",
     ),
     click.option(
         "--override-policy",
@@ -32,7 +38,7 @@ _OPTIONS = (
         "--metadata-days",
         "history_days",
         type=_DAYS,
-        default=180,
+        default=_DEFAULT.history_days,
         show_default=True,
         metavar="DAYS",
         help="When lines of history/ are deleted; 0 keeps them.",
@@ -41,7 +47,7 @@ _OPTIONS = (
         "--expire-after",
         "expire_after_days",
         type=_DAYS,
-        default=0,
+        default=_DEFAULT.expire_after_days,
         show_default=True,
         metavar="DAYS",
         help="When everything of executions/ is deleted; 0 keeps it.",
@@ -49,7 +55,7 @@ _OPTIONS = (
     click.option(
         "--noncurrent-days",
         type=WholeNumber(1),
-        default=30,
+        default=_DEFAULT.noncurrent_days,
         show_default=True,
         metavar="DAYS",
         help="When versions that were replaced or deleted are gone for good.",
@@ -64,13 +70,6 @@ def policy_options(function: F) -> F:
 
 def choose_rules(app: App, options: dict[str, Any]) -> tuple[Rule, ...]:
     """Return the rules that the options ask for. Raises UsageError."""
-    from orchestrator_cli.core.retention.lifecycle.policy import (
-        RetentionPolicy,
-        check_policy,
-        plan_rules,
-        policy_warnings,
-    )
-
     any_age = options.pop("override_policy")
     policy = RetentionPolicy(**options)
     check_policy(policy, any_age)

@@ -153,10 +153,10 @@ def _render(app: App, options: RenderOptions, rules: tuple[Rule, ...]) -> str:
 
 def _access(app: App, options: RenderOptions) -> Access:
     """Return the access that the roles give; with a KMS key of the bucket, they may use it."""
+    from orchestrator_cli.core.s3.regions import partition_of
     from orchestrator_cli.infrastructure.roles import Access
-    from orchestrator_cli.infrastructure.target import aws_partition
 
     demands = app.settings.demands
     if options.kms_key:
         demands = demands._replace(kms_key=options.kms_key).checked()
-    return Access(demands, aws_partition(app.settings.region), options.oidc_provider)
+    return Access(demands, partition_of(app.settings.region).name, options.oidc_provider)

@@ -76,7 +76,8 @@ _TERMINAL_BYTES = 1024 * 1024
 @click.option(
     "--gone-after",
     type=DURATION,
-    help="With -f and no terminal: give up after so long without a sign of life.  [default: 5m]",
+    help="With -f and no terminal: give up after so long without a sign of life.  "
+    "[default: ${lost_minutes}m]",
 )
 @click.option(
     "--all", "show_all", is_flag=True, help="Print the whole log to the terminal, without a pager."
@@ -108,28 +109,27 @@ _TERMINAL_BYTES = 1024 * 1024
 def logs(app: App, options: LogsOptions) -> None:
     """Print a log.
 
-    NAME is runner, bench, stdout or stderr, or the path of any file of the execution. Without NAME,
-    it is the first log that is not empty, in the order stdout, runner, bench, stderr; where the
-    execution failed, stderr comes first. Bytes are passed on unchanged, and only what is shown is
-    fetched: in a terminal the log opens in the pager (PAGER, or less), --tail reads from the end,
-    and a closed pipe ends the transfer. What was read to its end is compared with its stored
-    checksum.
+    NAME is $any_log, or the path of any file of the execution. Without NAME, it is the first log
+    that is not empty, in the order $log_order; where the execution failed, stderr comes first.
+    Bytes are passed on unchanged, and only what is shown is fetched: in a terminal the log opens in
+    the pager (PAGER, or less), --tail reads from the end, and a closed pipe ends the transfer. What
+    was read to its end is compared with its stored checksum.
 
     The log of a test that still runs is printed as far as it is stored, and a line on standard
     error says so. --follow goes on from there until the log ends, and then compares what it has
-    printed with the log that is stored; it needs only the right to read the bucket. After 90 s
-    without a sign of life from the writer it says so; after --gone-after the writer is lost, and
-    it exits with 3 unless standard error is a terminal. A log that rests has a sign of life every
-    35 s, so --gone-after below 40s may give up a writer that is still there. A follower asks S3
-    once a second, and seldom while the log is quiet: that costs at most $0.0015 an hour for each
-    log, $0.0022 where it is written every second. With --via, the server decides whether the writer
-    is lost, after five minutes: a shorter --gone-after changes nothing, and only the four named
-    logs can be followed.
+    printed with the log that is stored; it needs only the right to read the bucket. After
+    $silent_seconds s without a sign of life from the writer it says so; after --gone-after the
+    writer is lost, and it exits with 3 unless standard error is a terminal. A log that rests has a
+    sign of life every $heartbeat_seconds s, so a --gone-after that is hardly longer may give up a
+    writer that is still there. A follower asks S3 once a second, and seldom while the log is quiet;
+    orchestrator-scale(7) says what that costs. With --via, the server decides whether the writer is
+    lost, after $lost_minutes minutes: a shorter --gone-after changes nothing, and only $any_log can
+    be followed.
 
     --grep searches the text without escape sequences and line endings. Text is UTF-8; a line that
     is not valid UTF-8 is searched as Latin-1 as well. The time grows only with the size of the log,
-    whatever REGEX is; RE2 has neither backreferences nor look-around. A line over 8 MiB is searched
-    and printed in pieces. As with grep, the exit code is 1 where no line matches.
+    whatever REGEX is; RE2 has neither backreferences nor look-around. A line over $max_line is
+    searched and printed in pieces. As with grep, the exit code is 1 where no line matches.
     """
     from orchestrator_cli.cli.commands.logs.execution_logs import ExecutionLogs
     from orchestrator_cli.cli.commands.logs.renderer import LogRenderer

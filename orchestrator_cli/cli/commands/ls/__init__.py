@@ -83,9 +83,9 @@ def ls(app: App, options: LsOptions) -> None:
     On a terminal, a table has the columns that fit; in a pipe it has all of them, with tabs
     between, and no header.
 
-    An execution that is running, and whose writer has shown no sign of life for five minutes, is
-    lost. That is never stored: a run that is resumed is running again, and `orchestrator salvage`
-    finishes one that is not.
+    An execution that is running, and whose writer has shown no sign of life for $lost_minutes
+    minutes, is lost. That is never stored: a run that is resumed is running again, and
+    `orchestrator salvage` finishes one that is not.
 
     Times without a zone are local on a terminal, in what is typed and in what is shown; where
     standard output is a pipe or a file, and in JSON, they are UTC.

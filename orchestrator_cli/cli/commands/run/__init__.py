@@ -181,12 +181,8 @@ def run(app: App, options: RunOptions) -> None:
 
     What is new in these logs, and in each --follow-file, goes to live/ in the bucket while CMD
     runs: `orchestrator logs -f` shows it from anywhere, and it survives if this machine dies. By
-    default it goes every second in the first minute, every 2 s up to 10 minutes, then every 5 s;
-    where nothing is new nothing is sent, and CMD never waits for it. It expires after 7 days. At
-    AWS's prices a log that never rests costs $0.018 an hour at 1 s, $0.009 at 2 s and $0.0036 at 5
-    s: by default $0.0047 for the first hour and $2.6 a month. The heartbeat of a run is $0.37 a
-    month; a reader is $0.0003 an hour of a log that rests, $0.0014 of one that does not, and
-    $0.0022 at 1 s.
+    default it goes $live_schedule; where nothing is new nothing is sent, and CMD never waits for
+    it. It expires after $live_days days. orchestrator-scale(7) says what it costs.
 
     A --follow-file is stored whole, from its first byte. It may appear later, and be replaced or
     cut short, as by rotation. NAME is bench.log or a path under artifacts/; without one it follows

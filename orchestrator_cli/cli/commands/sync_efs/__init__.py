@@ -73,7 +73,7 @@ from orchestrator_cli.cli.options.metrics_options import metrics_options
     type=DURATION,
     default="1h",
     show_default=True,
-    help="The same for the four logs of an execution that is not finished.",
+    help="The same for the logs of an execution that is not finished.",
 )
 @click.option(
     "--retain",

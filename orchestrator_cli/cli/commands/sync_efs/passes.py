@@ -32,14 +32,15 @@ class Passes:
         self, progress: Progress, stopping: Callable[[], bool] = lambda: False
     ) -> SyncSummary:
         """Make a pass. Raises errors that concern every file; those of single files are counted."""
-        from orchestrator_cli.core.efs.events import SyncMonitor
+        from orchestrator_cli.core.efs.events import SyncMonitor, SyncState
         from orchestrator_cli.core.efs.execution_sync import ExecutionSync
         from orchestrator_cli.core.efs.sync import EfsSync
 
         app, options = self._app, self._options
+        handled = {SyncState.CREATED, SyncState.IDENTICAL, SyncState.FAILED}
 
         def on_event(event: SyncEvent) -> None:
-            if event.path is not None and event.state in {"created", "identical", "failed"}:
+            if event.path is not None and event.state in handled:
                 progress.add_file(event.size_bytes - event.sent_bytes)
             self._reporter.event(event)
 

@@ -49,6 +49,7 @@ def _record(result: UploadResult, outcome: str | None) -> dict[str, Any]:
         "checksum": str(result.checksum) if result.checksum else None,
         "error": error.message if error else result.skip_reason,
         "exit_code": error.exit_code if error else 0,
+        "retry_may_help": error is not None and error.retry_may_help,
     }
 
 

@@ -8,7 +8,7 @@ from datetime import datetime
 from functools import partial
 from typing import TYPE_CHECKING, cast
 
-from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
+from orchestrator_cli.core.base.errors import EXPECTED_FAILURES, ConflictError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.cleanup.due import has_been_kept, is_due
 from orchestrator_cli.core.efs.cleanup.removal import (
@@ -95,7 +95,7 @@ class Cleaner:
         file, source = cast("TreeFile", item.file), item.source
         try:
             removal = remove_stored_file(self._store, file, item.key, self._is_due_at(now))
-        except (OrchestratorError, OSError) as error:
+        except EXPECTED_FAILURES as error:
             if isinstance(error, OrchestratorError) and error.is_fatal:
                 raise
             return _not_removed(execution, source, error, item.path)

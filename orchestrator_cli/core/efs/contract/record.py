@@ -23,11 +23,11 @@ from orchestrator_cli.core.executions.record.metadata import (
     build_metadata,
 )
 from orchestrator_cli.core.files.new_file import create_atomically
+from orchestrator_cli.core.s3.types import SHA256_HEX
 
 # Some hundred thousand promised files; what is larger is no record.
 MAX_RECORD_BYTES = 32 * 1024 * 1024
 _DECLARED = ("reservation_id", "test_suite", "started_at", "ended_at", "result", "labels")
-_SHA256 = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +173,7 @@ def _promise(number: int, file: Any) -> PromisedFile:
     size, sha256 = file.get("size_bytes"), file.get("sha256")
     if size is not None and (type(size) is not int or size < 0):
         raise _invalid(f"files[{number}]: size_bytes is not a size")
-    if sha256 is not None and not (isinstance(sha256, str) and _SHA256.fullmatch(sha256)):
+    if sha256 is not None and not (isinstance(sha256, str) and re.fullmatch(SHA256_HEX, sha256)):
         raise _invalid(f"files[{number}]: sha256 is not 64 hexadecimal digits")
     return PromisedFile(file["path"], size, sha256)
 

@@ -10,7 +10,7 @@ from orchestrator_cli.core.base.errors import (
     UnsupportedError,
     suppress_unless_fatal,
 )
-from orchestrator_cli.core.executions.doctor.checker import POLICY_CODES, ProbeResult, Verdict
+from orchestrator_cli.core.executions.doctor.checker import ProbeResult, Verdict
 from orchestrator_cli.core.executions.doctor.scratch import (
     FIRST,
     NO_UPLOAD,
@@ -64,7 +64,7 @@ def delete_scratch(scratch: Scratch) -> ProbeResult:
         try:
             scratch.call("delete_object", Key=f"{prefix}doctor")
         except OrchestratorError as error:
-            is_about_credentials = isinstance(error, AccessError) and error.code not in POLICY_CODES
+            is_about_credentials = isinstance(error, AccessError) and not error.is_denial
             if error.is_fatal or is_about_credentials:
                 raise
             failure = "not allowed" if isinstance(error, AccessError) else error.message

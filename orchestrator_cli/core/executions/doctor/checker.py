@@ -15,9 +15,6 @@ from orchestrator_cli.core.base.errors import AccessError, OrchestratorError
 from orchestrator_cli.core.executions.doctor.scratch import Scratch
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
-# The response to HEAD has no body, and so no code but its status.
-POLICY_CODES = frozenset({"AccessDenied", "AllAccessDisabled", "403", ""})
-
 
 class Verdict(StrEnum):
     """The verdict of a probe.
@@ -134,7 +131,7 @@ def _denied(probe: Probe, error: AccessError) -> Check:
     S3 may name it, and another one than was asked for, such as kms:GenerateDataKey. What no policy
     can mend, such as a wrong secret or clock, misses no action.
     """
-    action = (error.action or probe.action) if error.code in POLICY_CODES else ""
+    action = (error.action or probe.action) if error.is_denial else ""
     missing = (action,) if action else ()
     resource = probe.resource if action == probe.action else ""
     detail = _with_touched(error.message, probe)

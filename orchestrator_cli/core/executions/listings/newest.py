@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 
 from orchestrator_cli.core.executions.ids import (
     CLOCK_SKEW,
+    MILLISECOND,
     NUMBER_RANDOM_BITS,
     execution_number,
     first_execution_id,
@@ -19,9 +20,8 @@ from orchestrator_cli.core.executions.keys import (
     parse_execution_prefix,
 )
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
-from orchestrator_cli.core.s3.operations.listing import ListPage, ListQuery
+from orchestrator_cli.core.s3.operations.listing import PAGE_KEYS, ListPage, ListQuery
 
-_PAGE_IDS = 1000
 # A sparse stretch is followed by one that is longer by this factor, any other by one twice as long.
 _FEW_IDS = 100
 _LENGTHEN = 24
@@ -29,7 +29,7 @@ _LENGTHEN = 24
 _GALLOP = 16
 # The end of the crowd is not sought within so many pages: listing on is cheaper.
 _PAGES_ON = 4
-_HOUR = timedelta(hours=1) // timedelta(milliseconds=1) << NUMBER_RANDOM_BITS
+_HOUR = timedelta(hours=1) // MILLISECOND << NUMBER_RANDOM_BITS
 # The first of the stretches that are listed at once: seconds long, as there may be a crowd.
 _FIRST_AT_ONCE = _HOUR // _LENGTHEN**2
 _AT_ONCE = 8
@@ -133,13 +133,13 @@ class NewestIds:
         listed = self._store.list_prefixes(EXECUTIONS_PREFIX, _key_before(start), first)
         ids: list[str] = []
         for number, prefix in enumerate(listed):
-            self.requests += number % _PAGE_IDS == 0
+            self.requests += number % PAGE_KEYS == 0
             if prefix > last_key:
                 return ids, None
             execution_id = parse_execution_prefix(prefix)
             if execution_id is not None:
                 ids.append(execution_id)
-            if number % _PAGE_IDS == _PAGE_IDS - 1 and ids:
+            if number % PAGE_KEYS == PAGE_KEYS - 1 and ids:
                 behind = execution_number(ids[-1]) + 1
                 return ids, behind if behind < self._end else None
         self.requests += not ids

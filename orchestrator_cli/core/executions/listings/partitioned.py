@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
@@ -16,11 +16,13 @@ from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
 from orchestrator_cli.core.base.cancellation import bind_token, current_token
 from orchestrator_cli.core.base.ordered_map import wait_result
 from orchestrator_cli.core.executions.ids import (
+    MILLISECOND,
     execution_time,
     first_execution_id,
     last_execution_id,
 )
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, key_after_execution
+from orchestrator_cli.core.s3.operations.listing import PAGE_KEYS
 
 if TYPE_CHECKING:
     from concurrent.futures import Future
@@ -28,9 +30,7 @@ if TYPE_CHECKING:
 Entry = TypeVar("Entry")
 Found = TypeVar("Found")
 
-_PAGE_KEYS = 1000
 _PAGES_AT_ONCE = 4
-_TICK = timedelta(milliseconds=1)
 
 
 class Window(NamedTuple):
@@ -130,13 +130,13 @@ class _WindowListing(Generic[Entry, Found]):
             executor.shutdown(wait=False, cancel_futures=True)
 
     def _list(self, partition: _Partition) -> _PartitionResult[Found]:
-        most = partition.pages * _PAGE_KEYS
+        most = partition.pages * PAGE_KEYS
         inside = _PageReader(self._listing, partition.window, most)
         found = self._listing.gather(iter(inside))
         rest = None
         if inside.count == most and not inside.is_over:
             rest = partition.window._replace(start_after=inside.behind)
-        return _PartitionResult(found, max(1, -(-inside.count // _PAGE_KEYS)), rest)
+        return _PartitionResult(found, max(1, -(-inside.count // PAGE_KEYS)), rest)
 
     def _remaining(self, result: _PartitionResult[Found]) -> list[_Partition]:
         """Return the partitions of what a result has left, in order."""
@@ -151,12 +151,12 @@ class _WindowListing(Generic[Entry, Found]):
             return [rest]
         first, last = (execution_time(self._listing.id_of(result.found[at])) for at in (0, -1))
         left = rest.ends_at - last
-        if first == last or left <= _TICK:
+        if first == last or left <= MILLISECOND:
             return [rest]
         pages = int(result.pages * (left / (last - first)))
         # So few that empty ones cost no more than what was listed already.
         wanted = min(pages // 2, max(self._ahead, pages // _PAGES_AT_ONCE))
-        number = min(wanted, max(2, self._pages), left // _TICK)
+        number = min(wanted, max(2, self._pages), left // MILLISECOND)
         if number < 2:
             return [rest]
         ends = [last + left * step / number for step in range(1, number)]

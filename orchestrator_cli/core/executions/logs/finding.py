@@ -14,6 +14,7 @@ from orchestrator_cli.core.base.errors import (
     UsageError,
     suppress_unless_fatal,
 )
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import (
     LOG_NAMES,
@@ -26,9 +27,10 @@ from orchestrator_cli.core.executions.listings.executions import (
     list_files,
     no_such_execution,
 )
+from orchestrator_cli.core.executions.logs.names import DEFAULT_ORDER, ORDER_AFTER_FAILURE
 from orchestrator_cli.core.executions.placement import log_storage_path
+from orchestrator_cli.core.executions.record.status_probe import is_running
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
-from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 
 T = TypeVar("T")
@@ -36,8 +38,6 @@ T = TypeVar("T")
 # Enough for many screens, little enough for a poor network.
 FIRST_BYTES = 256 * 1024
 LOGS_FOLDER = "logs/"
-DEFAULT_ORDER = ("stdout", "runner", "bench", "stderr")
-_ORDER_AFTER_FAILURE = ("stderr", "stdout", "runner", "bench")
 _TAIL_STEP_BYTES = 64 * 1024
 _LARGEST_TAIL_STEP_BYTES = 4 * MIB
 # How many files are searched for a name that is close to a misspelt one.
@@ -75,11 +75,11 @@ def list_logs(
     parsed = ((parse_artifact_key(log.key), log) for log in listed)
     found = {log_name(path[1]): log for path, log in parsed if path and log_name(path[1])}
     logs = {name: found[name] for name in _order(has_failed) if name in found}
-    return StoredLogs(logs, has_failed, record.get("status") == "running")
+    return StoredLogs(logs, has_failed, is_running(record))
 
 
 def _order(has_failed: bool) -> tuple[str, ...]:
-    return _ORDER_AFTER_FAILURE if has_failed else DEFAULT_ORDER
+    return ORDER_AFTER_FAILURE if has_failed else DEFAULT_ORDER
 
 
 def first_log(sizes: Mapping[str, int]) -> str | None:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orchestrator_cli.core.base.foreign_json import parse_json
-from orchestrator_cli.core.s3.part_plan import MIB
+from orchestrator_cli.core.base.quantities import MIB
 
 INDEX_VERSION = 1
 POINT_BYTES = MIB

@@ -7,7 +7,12 @@ from datetime import datetime, timedelta
 from itertools import groupby
 from typing import NamedTuple
 
-from orchestrator_cli.core.executions.ids import CLOCK_SKEW, first_execution_id, last_execution_id
+from orchestrator_cli.core.executions.ids import (
+    CLOCK_SKEW,
+    MILLISECOND,
+    first_execution_id,
+    last_execution_id,
+)
 from orchestrator_cli.core.executions.keys import (
     EXECUTIONS_PREFIX,
     execution_prefix,
@@ -19,15 +24,13 @@ from orchestrator_cli.core.executions.listings.executions import check_exists
 from orchestrator_cli.core.executions.logs.finding import LOGS_FOLDER, log_name, no_such_log
 from orchestrator_cli.core.executions.placement import log_storage_path
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.operations.listing import PAGE_KEYS
 from orchestrator_cli.core.s3.types import ObjectSummary
 
-_TICK = timedelta(milliseconds=1)
 _FIRST_SPAN = timedelta(hours=1)
 # How many executions are held at once, about, because S3 lists the oldest first.
 _FEW_EXECUTIONS = 250
 _MANY_EXECUTIONS = 2000
-# What S3 lists at once: so many files that are no logs are worth a request to get past them.
-_PAGE_KEYS = 1000
 
 
 class ExecutionLogs(NamedTuple):
@@ -54,8 +57,8 @@ def list_logs_newest_first(
         if len(found) < _FEW_EXECUTIONS:
             span *= 2
         elif len(found) > _MANY_EXECUTIONS:
-            span = max(span / 2, _TICK)
-        end = start - _TICK
+            span = max(span / 2, MILLISECOND)
+        end = start - MILLISECOND
 
 
 def list_logs_of(store: ObjectReader, execution_id: str, name: str = "") -> ExecutionLogs:
@@ -96,8 +99,9 @@ def _list_log_objects(
             passed = 0
             yield execution_id, log_name(path), listed
             continue
+        # A page of files that are no logs is worth a request to get past the rest of them.
         passed += 1
         logs = execution_prefix(key_execution_id(listed.key) or "") + LOGS_FOLDER
-        if passed >= _PAGE_KEYS and logs > listed.key:
+        if passed >= PAGE_KEYS and logs > listed.key:
             yield from _list_log_objects(store, logs, last_key)
             return

@@ -22,7 +22,7 @@ from orchestrator_cli.core.base.quantities import rfc3339
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import parse_execution_id
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark
-from orchestrator_cli.core.s3.types import Checksum
+from orchestrator_cli.core.s3.types import SHA256_HEX, Checksum
 
 SCHEMA_VERSION = 1
 
@@ -62,7 +62,7 @@ UtcTime = Annotated[
 Text = Annotated[str, AfterValidator(_encodable)]
 ExecutionId = Annotated[str, AfterValidator(_canonical_id)]
 ChecksumText = Annotated[str, AfterValidator(_canonical_checksum)]
-Sha256Hex = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+Sha256Hex = Annotated[str, Field(pattern=rf"^{SHA256_HEX}$")]
 
 
 class RunnerType(StrEnum):

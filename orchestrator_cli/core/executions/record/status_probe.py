@@ -8,19 +8,20 @@ ended; everything else is read in full.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from orchestrator_cli.core.base.errors import ConflictError, IntegrityError, NotFoundError
 from orchestrator_cli.core.base.foreign_json import parse_json
+from orchestrator_cli.core.base.quantities import KIB
 from orchestrator_cli.core.executions.keys import MAX_METADATA_READ_BYTES, metadata_key
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 JSON_TYPE = "application/json"
-# The archive rule takes objects over 128 KiB, and metadata.json must never be archived.
-MAX_METADATA_BYTES = 128 * 1024
+# The archive rule takes what is larger, and metadata.json must never be archived.
+MAX_METADATA_BYTES = 128 * KIB
 SWAP_ATTEMPTS = 32
 # The fields of every record of this version while its execution runs.
 _RUNNING = {
@@ -129,6 +130,11 @@ def read_raw_record(store: ObjectReader, execution_id: str) -> dict[str, Any]:
     except ValueError as error:
         raise IntegrityError(f"metadata.json of {execution_id} is not JSON") from error
     return record if isinstance(record, dict) else {}
+
+
+def is_running(record: Mapping[str, Any]) -> bool:
+    """Return True if the record says that the execution is not finished."""
+    return record.get("status") == _RUNNING["status"]
 
 
 def may_be_running(store: ObjectReader, execution_id: str) -> bool:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.messages import PartOffer, SignedPut
+from orchestrator_cli.core.gateway.messages.uploads import PartOffer, SignedPut
 from orchestrator_cli.core.gateway.server.put_signer import (
     PutSigner,
     body_headers,

@@ -12,8 +12,8 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
-from orchestrator_cli.core.gateway.message_fields import CONTENT_TYPE
-from orchestrator_cli.core.gateway.messages import SignedPut
+from orchestrator_cli.core.gateway.messages.fields import CONTENT_TYPE
+from orchestrator_cli.core.gateway.messages.uploads import SignedPut
 from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry, effective_expiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import to_base64

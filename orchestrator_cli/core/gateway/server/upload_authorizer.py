@@ -15,7 +15,7 @@ from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.text import printable, without_secrets
 from orchestrator_cli.core.gateway.error_kinds import kind_of_error
 from orchestrator_cli.core.gateway.limits import MAX_UNFINISHED_UPLOADS
-from orchestrator_cli.core.gateway.messages import (
+from orchestrator_cli.core.gateway.messages.uploads import (
     FileDecision,
     FileError,
     FileOffer,

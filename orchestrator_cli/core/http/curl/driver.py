@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 import pycurl
 
+from orchestrator_cli.core.base.cancellation import SIGNAL_POLL_SECONDS
 from orchestrator_cli.core.http.curl.exchange import Exchange
 from orchestrator_cli.core.http.curl.options import ClientOptions
 from orchestrator_cli.core.http.curl.socket_watch import SocketWatch
@@ -17,7 +18,6 @@ from orchestrator_cli.core.http.transport import RateLimit, Request, Response
 
 # How often per stall timeout the requests are checked for progress.
 _STALL_CHECKS = 8
-_SIGNAL_POLL_SECONDS = 0.5
 
 
 class Completion(NamedTuple):
@@ -154,7 +154,7 @@ class CurlDriver:
     def _wait_seconds(self) -> float:
         now = time.monotonic()
         # A signal that another thread takes does not end the wait of the main thread.
-        until = now + _SIGNAL_POLL_SECONDS
+        until = now + SIGNAL_POLL_SECONDS
         for at in (self._watch.timer_at, self._timers.next_at):
             if at is not None and at < until:
                 until = at

@@ -14,7 +14,7 @@ import pycurl
 from orchestrator_cli.core.http.proxy import Proxy
 from orchestrator_cli.core.http.transport import Request, TransportError
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
-from orchestrator_cli.core.http.url import host_with_port
+from orchestrator_cli.core.http.url import DEFAULT_PORTS, host_with_port
 
 # Numbers that pycurl has no name for: CURLE_PROXY, CURLE_TOO_LARGE (of a head).
 _E_PROXY = 97
@@ -22,7 +22,6 @@ _E_TOO_LARGE = 100
 # What a SOCKS proxy says of credentials: CURLPX_LONG_PASSWD, _LONG_USER, _NO_AUTH, _USER_REJECTED.
 _SOCKS_CREDENTIALS = frozenset({10, 11, 12, 33})
 _SOCKS_NOT_ALLOWED = 23
-_DEFAULT_PORTS = {"http": 80, "https": 443}
 
 _KINDS = {
     pycurl.E_UNSUPPORTED_PROTOCOL: Kind.MALFORMED,  # a response of HTTP/0.9, or of no HTTP
@@ -126,7 +125,7 @@ def make_error(
 def host_and_port(url: str) -> tuple[str, int]:
     """Return the host and the port that a URL names."""
     parts = urlsplit(url)
-    return parts.hostname or "", parts.port or _DEFAULT_PORTS.get(parts.scheme, 0)
+    return parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
 
 
 def _kind_of(curl: pycurl.Curl, code: int, proxy_status: int | None) -> Kind:

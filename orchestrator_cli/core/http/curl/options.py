@@ -12,7 +12,12 @@ from orchestrator_cli import __version__
 from orchestrator_cli.core.http.ca_bundle import default_ca_file
 from orchestrator_cli.core.http.curl.errors import Route
 from orchestrator_cli.core.http.proxy import Proxy, proxy_for
-from orchestrator_cli.core.http.transport import InvalidRequestError, Request
+from orchestrator_cli.core.http.transport import (
+    CONNECT_TIMEOUT_SECONDS,
+    STALL_TIMEOUT_SECONDS,
+    InvalidRequestError,
+    Request,
+)
 
 # Middleboxes silently drop connections that are idle for longer.
 _MAX_IDLE_SECONDS = 90
@@ -36,8 +41,8 @@ class ClientOptions(NamedTuple):
     ca_bundle: str | None = None
     proxies: Mapping[str, str] = MappingProxyType({})
     user_agent: str = f"orchestrator/{__version__}"
-    connect_timeout_seconds: float = 10
-    stall_timeout_seconds: float = 60
+    connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
+    stall_timeout_seconds: float = STALL_TIMEOUT_SECONDS
     receive_buffer_bytes: int = 256 * 1024
     send_buffer_bytes: int = 256 * 1024
     client_certificate: str | None = None

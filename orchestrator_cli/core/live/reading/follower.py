@@ -17,13 +17,13 @@ from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectMetadata
 from orchestrator_cli.core.transfer.download.range_reader import iter_range
 
-_FASTEST_SECONDS = 1.0
-_SLOWEST_SECONDS = 5.0
+FASTEST_SECONDS = 1.0
+SLOWEST_SECONDS = 5.0
 # Polling slows down only after a while of silence: the next line may come soon.
 _QUIET_SHARE = 0.1
 # New bytes are a sign of life. Without them, this is how soon and how often others are looked for.
 _QUIET_SECONDS = 15.0
-_LOOK_SECONDS = 30.0
+LOOK_SECONDS = 30.0
 
 
 class WriterLostError(OrchestratorError):
@@ -51,7 +51,7 @@ class WriterLostError(OrchestratorError):
 
 def poll_seconds(quiet_seconds: float) -> float:
     """Return how long to wait before the next look at a log that has been quiet for so long."""
-    return min(_SLOWEST_SECONDS, max(_FASTEST_SECONDS, _QUIET_SHARE * quiet_seconds))
+    return min(SLOWEST_SECONDS, max(FASTEST_SECONDS, _QUIET_SHARE * quiet_seconds))
 
 
 class LogFollower:
@@ -131,7 +131,7 @@ class LogFollower:
             return True
         now, soon = self._clock(), self._give_up.lost_after_seconds
         is_quiet = now - self._grew_at >= min(_QUIET_SECONDS, soon)
-        return is_quiet and now - self._looked_at >= min(_LOOK_SECONDS, soon)
+        return is_quiet and now - self._looked_at >= min(LOOK_SECONDS, soon)
 
     def _pass_on_rest(self, head: ObjectMetadata) -> Iterator[LiveChunk]:
         """Yield what the final object has beyond the segments, and compare it with all that passed.

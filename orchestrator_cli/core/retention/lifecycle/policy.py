@@ -11,12 +11,13 @@ from orchestrator_cli.core.executions.keys import (
     HISTORY_PREFIX,
     LIVE_PREFIX,
 )
+from orchestrator_cli.core.executions.record.status_probe import MAX_METADATA_BYTES
 from orchestrator_cli.core.retention.lifecycle.rule import ApiRule
 from orchestrator_cli.core.s3.storage_classes import DEEP_ARCHIVE, storage_class_named
 
 # A Deep Archive object carries 32 KiB of index and 8 KiB of name besides its own bytes, and
-# metadata.json, which must stay readable, never grows over 128 KiB.
-ARCHIVE_OVER_BYTES = 128 * 1024
+# metadata.json must stay readable.
+ARCHIVE_OVER_BYTES = MAX_METADATA_BYTES
 ARCHIVE_CLASS = DEEP_ARCHIVE
 SHORTEST_ARCHIVE_DAYS, LONGEST_ARCHIVE_DAYS = 30, 90
 ARCHIVE_MINIMUM_DAYS = storage_class_named(ARCHIVE_CLASS).minimum_days

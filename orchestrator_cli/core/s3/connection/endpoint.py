@@ -16,20 +16,9 @@ from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.connection.config import S3Config
 from orchestrator_cli.core.s3.errors import map_exception
+from orchestrator_cli.core.s3.regions import DOMAINS, is_region, partition_of
 
-# How the names of a partition's regions begin, and its domain. Those of `aws` have neither.
-_PARTITIONS = {
-    "cn-": "amazonaws.com.cn",
-    "us-gov-": "amazonaws.com",
-    "us-iso-": "c2s.ic.gov",
-    "us-isob-": "sc2s.sgov.gov",
-    "us-isof-": "csp.hci.ic.gov",
-    "eu-isoe-": "cloud.adc-e.uk",
-    "eusc-": "amazonaws.eu",
-}
-_AWS_DOMAIN = "amazonaws.com"
-_AWS_DOMAINS = tuple(f".{domain}" for domain in {_AWS_DOMAIN, "api.aws", *_PARTITIONS.values()})
-_REGION = re.compile(r"[a-z]{2,6}(-[a-z]+)+-\d{1,2}")
+_AWS_DOMAINS = tuple(f".{domain}" for domain in DOMAINS)
 # Without dots, which no certificate of AWS covers, and no directory bucket.
 _HOST_LABEL = re.compile(r"(?!.*--x-s3$)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
@@ -69,16 +58,11 @@ def resolve_endpoint(config: S3Config) -> BucketEndpoint:
 
 def service_host(region: str) -> str:
     """Return the host of AWS's S3 in a region."""
-    if not _REGION.fullmatch(region):
+    if not is_region(region):
         raise UsageError(
             f"{printable(region)!r} is not a region", hint="check --region and AWS_REGION"
         )
-    return f"s3.{region}.{_PARTITIONS.get(_region_prefix(region), _AWS_DOMAIN)}"
-
-
-def _region_prefix(region: str) -> str:
-    """Return the prefix of the region names in a region's partition, which shares credentials."""
-    return next((prefix for prefix in _PARTITIONS if region.startswith(prefix)), "")
+    return f"s3.{region}.{partition_of(region).domain}"
 
 
 def is_other_region(region: str, config: S3Config) -> bool:
@@ -87,8 +71,8 @@ def is_other_region(region: str, config: S3Config) -> bool:
         config.endpoint_url is None
         and not config.bucket.startswith("arn:")
         and region != config.region
-        and _REGION.fullmatch(region) is not None
-        and _region_prefix(region) == _region_prefix(config.region)
+        and is_region(region)
+        and partition_of(region) == partition_of(config.region)
     )
 
 

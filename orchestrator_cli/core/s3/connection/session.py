@@ -12,7 +12,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.retry import RetryPolicy, without_retries
 from orchestrator_cli.core.files.small_file import check_small_file
 from orchestrator_cli.core.http.proxy import proxy_variables
-from orchestrator_cli.core.http.transport import RateLimit
+from orchestrator_cli.core.http.transport import STALL_TIMEOUT_SECONDS, RateLimit
 from orchestrator_cli.core.s3.connection.config import resolve_config
 from orchestrator_cli.core.s3.connection.connection import Connection
 from orchestrator_cli.core.s3.connection.credentials import (
@@ -36,10 +36,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client as BotoClient
 
     from orchestrator_cli.core.http.curl.options import ClientOptions
-
-CONNECT_TIMEOUT_SECONDS = 10
-# How long a transfer may make no progress in either direction; not the limit of a whole transfer.
-STALL_TIMEOUT_SECONDS = 60
 
 
 class S3Settings(NamedTuple):
@@ -187,7 +183,6 @@ class S3Session:
         return ClientOptions(
             ca_bundle=self.ca_bundle,
             proxies=proxy_variables(self.settings.environment),
-            connect_timeout_seconds=CONNECT_TIMEOUT_SECONDS,
             stall_timeout_seconds=STALL_TIMEOUT_SECONDS,
         )
 

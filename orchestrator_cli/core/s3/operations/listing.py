@@ -22,6 +22,8 @@ from orchestrator_cli.core.s3.operations.xml_document import (
 )
 from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
 
+# How many keys S3 lists in one response.
+PAGE_KEYS = 1000
 # S3 may return empty pages while it skips many deleted keys.
 _MAX_EMPTY_PAGES = 100
 

@@ -21,9 +21,8 @@ _MAX_TAGS = 100_000
 # An object of the largest size that S3 takes has a size of 14 digits.
 _MAX_DIGITS = 18
 _MAX_DATE_CHARACTERS = 40
-# The status for an error that comes after a 200, of those that a retry does not change.
-_STATUSES = {"PreconditionFailed": 412, "NoSuchUpload": 404, "AccessDenied": 403}
-_DEFAULT_ERROR_STATUS = 500
+# For an error that comes after a 200, where its code does not say what it means.
+_ERROR_STATUS = 500
 
 
 class XmlElement:
@@ -106,9 +105,8 @@ def parse_document(response: Response, what: str, root: str) -> XmlElement:
     element = _parse_limited(response.body, what)
     namespace, brace, name = element.tag.rpartition("}")
     if name == "Error":
-        found = parse_error_body(_DEFAULT_ERROR_STATUS, response.body.decode("utf-8", "replace"))
-        status = _STATUSES.get(found.code, _DEFAULT_ERROR_STATUS)
-        raise error_from_s3(found._replace(status=status), what)
+        text = response.body.decode("utf-8", "replace")
+        raise error_from_s3(parse_error_body(_ERROR_STATUS, text), what)
     if not name.startswith(root):
         raise unexpected_response(what)
     return XmlElement(element, namespace + brace, what)

@@ -6,12 +6,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import NamedTuple
 
-from orchestrator_cli.core.base.errors import (
-    ArchivedError,
-    ConflictError,
-    IntegrityError,
-    NotFoundError,
-)
+from orchestrator_cli.core.base.errors import UNREADABLE, ConflictError, suppress_unless_fatal
 from orchestrator_cli.core.executions.keys import log_index_key, log_tail_key
 from orchestrator_cli.core.executions.logs.finding import list_logs
 from orchestrator_cli.core.executions.logs.index import (
@@ -61,19 +56,17 @@ def read_index(
     store: ObjectReader, execution_id: str, name: str, size_bytes: int, etag: str
 ) -> LogIndex | None:
     """Return the stored index of a log as it is now; None where there is none that can be used."""
-    try:
+    with suppress_unless_fatal(*UNREADABLE):
         stored = store.get(log_index_key(execution_id, name), max_index_bytes(size_bytes))
         return parse_index(stored.content, size_bytes, etag)
-    except (NotFoundError, IntegrityError, ArchivedError):
-        return None
+    return None
 
 
 def read_tail(store: ObjectReader, execution_id: str, name: str) -> bytes:
     """Return the stored last bytes of a log; b"" where none are stored."""
-    try:
+    with suppress_unless_fatal(*UNREADABLE):
         return store.get(log_tail_key(execution_id, name), TAIL_BYTES).content
-    except (NotFoundError, IntegrityError, ArchivedError):
-        return b""
+    return b""
 
 
 def _put(store: ArtifactStore, key: str, content: bytes, content_type: str) -> None:

@@ -10,11 +10,11 @@ from typing import Protocol, TypeVar
 from orchestrator_cli.core.base.cancellation import bind_token, current_token
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
 from orchestrator_cli.core.base.merging import Handover, raise_errors
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.operations.read import get_object
 from orchestrator_cli.core.s3.operations.request import Operation
-from orchestrator_cli.core.s3.part_plan import MIB
 from orchestrator_cli.core.s3.types import ObjectSummary
 
 

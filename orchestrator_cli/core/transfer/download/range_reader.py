@@ -8,11 +8,12 @@ from itertools import chain
 from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.base.memory_limiter import BufferPool
 from orchestrator_cli.core.base.ordered_map import ordered_map
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.checksum import PartHasher, composite
 from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
-from orchestrator_cli.core.s3.part_plan import MIB, plan_parts
+from orchestrator_cli.core.s3.part_plan import plan_parts
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 
 _NOTHING = memoryview(b"")

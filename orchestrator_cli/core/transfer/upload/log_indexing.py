@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Self
 
-from orchestrator_cli.core.base.errors import OrchestratorError
+from orchestrator_cli.core.base.errors import EXPECTED_FAILURES
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.executions.keys import parse_artifact_key
 from orchestrator_cli.core.executions.logs.finding import log_name
 from orchestrator_cli.core.executions.logs.indexer import LogIndexer
 from orchestrator_cli.core.retention.lifecycle.policy import ARCHIVE_OVER_BYTES
 from orchestrator_cli.core.s3.operations.request import Operation
-from orchestrator_cli.core.s3.part_plan import MIB, Part
+from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import ObjectMetadata
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
@@ -64,13 +65,13 @@ class LogIndexing:
 
     def store(self) -> Operation[None]:
         """Store the index and the last bytes of the log, one after the other."""
-        with contextlib.suppress(OSError, OrchestratorError):
+        with contextlib.suppress(*EXPECTED_FAILURES):
             for put in (yield from self._prepare()):
                 yield from put
 
     def store_at_once(self, engine: TransferEngine) -> None:
         """Store both at once, on the connections that sent the log's parts, and wait for it."""
-        with contextlib.suppress(OSError, OrchestratorError):
+        with contextlib.suppress(*EXPECTED_FAILURES):
             run = engine.connection.run
             puts = run(self._prepare())
             for stored in [engine.run_read(partial(run, put)) for put in puts]:

@@ -6,8 +6,10 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from orchestrator_cli.core.base.retry import RetryPolicy
-from orchestrator_cli.core.executions.logs.finding import DEFAULT_ORDER, log_name
+from orchestrator_cli.core.executions.logs.finding import log_name
+from orchestrator_cli.core.executions.logs.names import DEFAULT_ORDER
 from orchestrator_cli.core.executions.placement import log_storage_path
+from orchestrator_cli.core.executions.record.status_probe import is_running
 from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLogFollower
 from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, OnNotice
@@ -16,7 +18,7 @@ from orchestrator_cli.core.live.reading.reader import LiveChunk
 
 
 class ServedLiveLogs:
-    """The logs of one execution, of which a server reads the four that have a name; see `LiveLogs`.
+    """The logs of one execution, of which a server reads those that have a name; see `LiveLogs`.
 
     `open_log` opens one by its name; `read_record` reads the execution's record, in which a server
     says whether the writer is there.
@@ -55,7 +57,7 @@ class ServedLiveLogs:
     def writer_state(self) -> WriterState:
         """Return how the execution and its writer stand."""
         record = self._read_record()
-        return WriterState(record.get("status") == "running", record.get("liveness"), None)
+        return WriterState(is_running(record), record.get("liveness"), None)
 
     def snapshot(self, name: str, lines: int | None) -> Iterator[LiveChunk] | None:
         """Return the log as it is now, or its last lines; None where there is no such log."""
@@ -76,7 +78,7 @@ class ServedLiveLogs:
         ).chunks()
 
     def _is_running(self) -> bool:
-        return self._read_record().get("status") == "running"
+        return is_running(self._read_record())
 
 
 def _log_of(name: str) -> str | None:

@@ -12,7 +12,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
 from orchestrator_cli.core.gateway.limits import MAX_SENT_SEGMENT_BYTES
-from orchestrator_cli.core.gateway.live_messages import (
+from orchestrator_cli.core.gateway.messages.live import (
     LiveSegment,
     PutSegmentResponse,
     PutStateResponse,

@@ -8,12 +8,12 @@ from urllib.parse import quote, urlencode
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
+from orchestrator_cli.core.gateway.limits import MAX_WAIT_SECONDS
 from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 
 # The most that a server returns, and waits, at once.
 READ_BYTES = 1024 * 1024
-WAIT_SECONDS = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,7 +30,7 @@ class ServedPart:
 
 
 class LogServer:
-    """Reads the four logs of a server's executions. Safe to share between threads."""
+    """Reads the logs of a server's executions. Safe to share between threads."""
 
     def __init__(self, connection: GatewayConnection) -> None:
         self._connection = connection
@@ -48,7 +48,7 @@ class LogServer:
 
         With `waits`, a log that grows is waited for where nothing is there yet.
         """
-        fields = {"offset": offset, "length": size_bytes, "wait": WAIT_SECONDS if waits else 0}
+        fields = {"offset": offset, "length": size_bytes, "wait": MAX_WAIT_SECONDS if waits else 0}
         path = f"/executions/{execution_id}/logs/{quote(name)}/bytes?{urlencode(fields)}"
         request = ServerRequest(path, f"read of {printable(name)}", is_raw=True)
         return self._connection.run(ask(request, _as_part))

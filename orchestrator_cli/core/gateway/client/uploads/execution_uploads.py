@@ -11,10 +11,10 @@ from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.logs.finding import log_name
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark
-from orchestrator_cli.core.gateway import messages
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask, error_from_kind
 from orchestrator_cli.core.gateway.limits import MAX_ERROR_CHARACTERS
+from orchestrator_cli.core.gateway.messages import uploads as messages
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
 from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
 from orchestrator_cli.core.s3.operations.request import Operation

@@ -18,7 +18,7 @@ from orchestrator_cli.core.gateway.client.uploads.execution_uploads import (
     FileAnswer,
 )
 from orchestrator_cli.core.gateway.client.uploads.offer_batcher import OfferBatcher
-from orchestrator_cli.core.gateway.messages import SignedPut
+from orchestrator_cli.core.gateway.messages.uploads import SignedPut
 from orchestrator_cli.core.http.transport import Body, Response
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-from orchestrator_cli.core.s3.part_plan import MIB
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.transfer.upload.parts.stream_parts import BinaryStream
 
 

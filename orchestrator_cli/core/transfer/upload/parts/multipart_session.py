@@ -10,10 +10,10 @@ from functools import partial
 from itertools import count
 from typing import TypeVar
 
-from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError
+from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, UnsupportedError
 from orchestrator_cli.core.http.transport import Body
 from orchestrator_cli.core.s3.compare import StoredChecksum
-from orchestrator_cli.core.s3.error_codes import is_ended_upload
+from orchestrator_cli.core.s3.error_codes import has_foreign_parts, is_ended_upload
 from orchestrator_cli.core.s3.operations.multipart import PartDigests
 from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
 from orchestrator_cli.core.s3.operations.request import Operation
@@ -31,7 +31,6 @@ T = TypeVar("T")
 
 # S3 tells in whole seconds when uploads began: after one, none that begins later can seem earlier.
 TELLING_SECONDS = 1.0
-FOREIGN_PART_CODES = frozenset({"InvalidPart", "InvalidPartOrder"})
 
 
 @dataclass
@@ -144,5 +143,14 @@ class MultipartSession:
 
 def is_concurrent_change(error: OrchestratorError) -> bool:
     """Return True if somebody else completed, aborted or wrote into the same upload."""
-    is_taken = isinstance(error, ConflictError) or error.code in FOREIGN_PART_CODES
+    is_taken = isinstance(error, ConflictError) or has_foreign_parts(error)
     return is_taken or is_ended_upload(error)
+
+
+def is_in_the_way(error: OrchestratorError) -> bool:
+    """Return True if a request failed for the parts that its unfinished upload holds already.
+
+    One that began with the same bytes may hold others, or more: servers may refuse to complete with
+    some of them (Ceph), or to replace one (rclone).
+    """
+    return has_foreign_parts(error) or isinstance(error, UnsupportedError)

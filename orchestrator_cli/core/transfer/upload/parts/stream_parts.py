@@ -10,8 +10,9 @@ from typing import IO, NamedTuple, Protocol
 
 from orchestrator_cli.core.base.descriptors import wait_readable
 from orchestrator_cli.core.base.memory_limiter import BufferPool
+from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.s3.checksum import create_hash, read_range
-from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, MIB, Part, part_bytes
+from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, Part, part_bytes
 
 _SPOOL_ABOVE_BYTES = 32 * MIB
 

@@ -35,9 +35,9 @@ from orchestrator_cli.core.transfer.engine import IN_FLIGHT_BYTES, TransferEngin
 from orchestrator_cli.core.transfer.part_threads import FutureGroup
 from orchestrator_cli.core.transfer.upload.parts.key_look import KeyLook
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
-    FOREIGN_PART_CODES,
     MultipartSession,
     is_concurrent_change,
+    is_in_the_way,
 )
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import PartWatch, holds, unwatched
 from orchestrator_cli.core.transfer.upload.parts.part_source import FilePartReader
@@ -53,9 +53,6 @@ from orchestrator_cli.core.transfer.upload.target import FoundUpload, UploadTarg
 
 # As many parts as can be in flight; while one is looked for, none is.
 _MOST_AHEAD = IN_FLIGHT_BYTES // BASE_PART_BYTES
-# An unfinished upload that began with the same bytes may hold other parts, or more. Servers may
-# refuse to complete with some of them (Ceph), or to replace one (rclone).
-_OTHER_PARTS_CODES = FOREIGN_PART_CODES | {"NotImplemented"}
 
 
 class StreamUpload:
@@ -141,7 +138,7 @@ class StreamUpload:
             parts = group.results()
             checksum = self.session.complete(upload_id, parts, self.size_bytes, self._own_checksum)
         except OrchestratorError as error:
-            in_the_way = error.code in _OTHER_PARTS_CODES
+            in_the_way = is_in_the_way(error)
             if not (is_concurrent_change(error) or (known and in_the_way)):
                 raise
             if in_the_way or isinstance(error, ConflictError):
@@ -220,7 +217,7 @@ class StreamUpload:
         """Read the stream to its end and compare it with what somebody else completed."""
         head = self.session.run(self._target.head_for_compare(self._key))
         if head is None:
-            given_up = error.code in _OTHER_PARTS_CODES
+            given_up = is_in_the_way(error)
             reason = "holds parts of other content" if given_up else "was ended elsewhere"
             raise UnavailableError(
                 f"upload of {printable(self._key)}: its multipart upload {reason}",

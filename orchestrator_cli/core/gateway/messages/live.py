@@ -7,12 +7,13 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_cli.core.executions.keys import MAX_LIVE_OFFSET
-from orchestrator_cli.core.gateway.message_fields import Sha256
+from orchestrator_cli.core.gateway.messages.fields import Sha256
+from orchestrator_cli.core.live.segment import WRITER_ID
 from orchestrator_cli.core.s3.types import PutOutcome
 
 EXAMPLE_WRITER = "0f" * 16
 Count = Annotated[int, Field(ge=0, le=MAX_LIVE_OFFSET)]
-Writer = Annotated[str, Field(pattern=r"^[0-9a-f]{32}$", examples=[EXAMPLE_WRITER])]
+Writer = Annotated[str, Field(pattern=rf"^{WRITER_ID}$", examples=[EXAMPLE_WRITER])]
 _EXAMPLE_STATE = {
     "version": 1,
     "writer": EXAMPLE_WRITER,

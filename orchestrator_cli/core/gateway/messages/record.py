@@ -11,7 +11,7 @@ from pydantic import AwareDatetime, BaseModel, Field
 
 from orchestrator_cli.core.executions.record.upload_mark import MAX_PATHS
 from orchestrator_cli.core.gateway.limits import MAX_CHANGES, MAX_ERROR_CHARACTERS
-from orchestrator_cli.core.gateway.message_fields import OfferedPath, StrictRequest
+from orchestrator_cli.core.gateway.messages.fields import OfferedPath, StrictRequest
 
 
 class BegunRequest(StrictRequest):

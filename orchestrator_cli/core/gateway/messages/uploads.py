@@ -1,4 +1,4 @@
-"""The messages between a client and `orchestrator serve` about the files of an upload.
+"""The messages about the files of an upload.
 
 The server's OpenAPI document is made from these models and their field descriptions.
 """
@@ -12,7 +12,7 @@ from pydantic import BaseModel, Field
 
 from orchestrator_cli.core.executions.record.metadata import Status, UnfinishedUpload
 from orchestrator_cli.core.gateway.limits import MAX_CHANGES, MAX_FILES, MAX_PART_OFFERS
-from orchestrator_cli.core.gateway.message_fields import (
+from orchestrator_cli.core.gateway.messages.fields import (
     EXAMPLE_ID,
     EXAMPLE_SHA256,
     EXAMPLE_UPLOAD_ID,
@@ -27,7 +27,7 @@ from orchestrator_cli.core.gateway.message_fields import (
     StrictRequest,
     UploadId,
 )
-from orchestrator_cli.core.gateway.record_messages import RecordedFailure
+from orchestrator_cli.core.gateway.messages.record import RecordedFailure
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES, DOUBLING, MAX_PART_BYTES, MAX_PARTS
 from orchestrator_cli.core.s3.types import PutOutcome
 

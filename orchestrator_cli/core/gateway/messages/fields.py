@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from orchestrator_cli.core.executions.keys import MAX_KEY_BYTES
 from orchestrator_cli.core.s3.part_plan import MAX_OBJECT_BYTES, MAX_STREAM_BYTES
+from orchestrator_cli.core.s3.types import SHA256_HEX
 
 # ASCII only, because it becomes a header.
 CONTENT_TYPE = r"^[A-Za-z0-9_!#$&^.+-]{1,100}/[A-Za-z0-9_!#$&^.+-]{1,100}(;[\x20-\x7e]{0,100})?$"
@@ -35,7 +36,7 @@ OfferedPath = Annotated[
     ),
 ]
 Size = Annotated[int, Field(ge=0, le=MAX_OBJECT_BYTES, examples=[4])]
-Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$", examples=[EXAMPLE_SHA256])]
+Sha256 = Annotated[str, Field(pattern=rf"^{SHA256_HEX}$", examples=[EXAMPLE_SHA256])]
 Md5 = Annotated[
     str,
     Field(

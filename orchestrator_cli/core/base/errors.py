@@ -42,6 +42,8 @@ class OrchestratorError(Exception):
 
     `retryable` says whether the same request may succeed when sent again.
     `is_fatal` says whether it concerns every object of this run, as credentials and the bucket do.
+    `is_inferred` says that this was inferred from several failures in a row: another execution may
+    fare better.
     `is_throttled` says that the server asks for fewer requests, and `retry_after_seconds` after
     how long it wants the next one.
     `needs_fix` says whether repeating the command ends the same way until somebody has put right a
@@ -55,6 +57,7 @@ class OrchestratorError(Exception):
 
     exit_code = 1
     is_fatal = False
+    is_inferred = False
     is_throttled = False
     needs_fix = False
     is_inconclusive = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NoReturn, TypeVar
 
 from orchestrator_cli.core.base.cancellation import CancelToken, current_token, run_cancellable
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
@@ -16,30 +16,74 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 600.0
 # A server that asks for a longer pause is asked again after this one.
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
+# A request that begins so long after the last one of its kind was refused is a new beginning, as in
+# the next pass of a watch.
+_QUIET_SECONDS = 30.0
+# So many requests given up, one after the other and none succeeding, are the failure of all.
+_MANY_IN_A_ROW = 8
+
+
+class Throttling:
+    """A time in which every request of one kind was throttled.
+
+    It began at `since`; the next request is sent by `until`, and `given_up` were not sent again.
+    """
+
+    def __init__(self, since: float) -> None:
+        self.since = self.until = since
+        self.given_up = 0
 
 
 class RequestProgress:
-    """When the requests under one policy were first sent and last succeeded, by its clock."""
+    """When the requests under one policy were first sent and last succeeded, by its clock.
+
+    Requests are of kinds that a server may throttle or refuse each by itself, so that what succeeds
+    of one kind says nothing of another. `unreached` counts the requests of any kind that were given
+    up in a row because what answers may not be the server.
+    """
 
     def __init__(self) -> None:
         """Begin before the first request."""
         self.succeeded_at = float("-inf")
         self.asked_at: float | None = None
         self.is_answered = False
+        self.unreached = 0
+        self._throttlings: dict[str, Throttling] = {}
 
     def is_silent(self, now: float, seconds: float) -> bool:
         """Return True if the first request was sent so long ago, and none was answered since."""
         return not self.is_answered and self.asked_at is not None and now - self.asked_at >= seconds
+
+    def succeed(self, kind: str, now: float) -> None:
+        """Note that a request of this kind has succeeded: patience begins anew."""
+        self.succeeded_at = now
+        self.is_answered = True
+        self.unreached = 0
+        self._throttlings.pop(kind, None)
+
+    def throttle(self, kind: str, sent_at: float, now: float) -> Throttling:
+        """Note that a request of this kind, sent then, was throttled now."""
+        for known, throttling in [*self._throttlings.items()]:
+            if sent_at > throttling.until + _QUIET_SECONDS:
+                self._throttlings.pop(known, None)
+        known_one = self._throttlings.get(kind)
+        return known_one or self._throttlings.setdefault(kind, Throttling(self._since(now)))
+
+    def _since(self, now: float) -> float:
+        """Return since when requests of all kinds were throttled, none succeeding."""
+        began = [one.since for one in [*self._throttlings.values()]]
+        return min((at for at in began if at > self.succeeded_at), default=now)
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
     """Exponential backoff with full jitter, on errors that are retryable.
 
-    There are two limits. A server that asks for fewer requests (SlowDown) is asked again until
-    nothing at all has succeeded for `patience_seconds`: other clients share it, and whoever gives
-    up first has lost. Everything else is tried `attempts` times: with the defaults a refused
-    connection is given up after 4 s on average and 8 s at most.
+    There are two limits. A server that asks for fewer requests (SlowDown) is asked again until no
+    request of that kind has succeeded for `patience_seconds`: other clients share it, and whoever
+    gives up first has lost. After that, each request is tried once until one succeeds. Everything
+    else is tried `attempts` times: with the defaults a refused connection is given up after 4 s on
+    average and 8 s at most.
 
     `recover` may do something about an error that is not retryable, as fetch new credentials, and
     returns True where that makes it worth another try.
@@ -84,10 +128,9 @@ class RetryPolicy:
                 raise
             raise mapped from error
 
-    def note_progress(self) -> None:
-        """Note that a request has succeeded: patience begins anew."""
-        self.progress.succeeded_at = self.clock()
-        self.progress.is_answered = True
+    def note_progress(self, kind: str = "") -> None:
+        """Note that a request of this kind has succeeded: patience begins anew."""
+        self.progress.succeed(kind, self.clock())
 
     def check_stopped(self) -> None:
         """Raise InterruptedByUser once the user has asked to stop."""
@@ -144,16 +187,19 @@ def growing_waits(first_seconds: float, longest_seconds: float) -> Iterator[floa
 
 
 class Attempts:
-    """The failed tries of one request."""
+    """The failed tries of one request; for `kind` see `RequestProgress`."""
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    def __init__(self, policy: RetryPolicy, kind: str = "") -> None:
         self._policy = policy
+        self._kind = kind
+        self._sent_at = policy.clock()
         if policy.progress.asked_at is None:
-            policy.progress.asked_at = policy.clock()
+            policy.progress.asked_at = self._sent_at
         self._failures = 0
         # Being throttled is not counted among them: patience limits that.
         self._counted_failures = 0
         self._failed_at = 0.0
+        self._throttling: Throttling | None = None
 
     def wait_after(self, error: OrchestratorError) -> float:
         """Return how many seconds to wait before the next try. Raises a final error."""
@@ -161,25 +207,58 @@ class Attempts:
         if not self._failures:
             self._failed_at = now
         self._failures += 1
-        self._counted_failures += not error.is_throttled
-        if not self._is_worth_another(error, now):
-            # "There is none" is an answer too.
-            self._policy.progress.is_answered |= not error.retryable
-            raise error
+        self._throttling = None
+        if error.is_throttled:
+            self._throttling = self._policy.progress.throttle(self._kind, self._sent_at, now)
+        else:
+            self._counted_failures += 1
+        since = self._failed_at if self._throttling is None else self._throttling.since
+        patience_left = self._policy.patience_seconds - (now - since)
+        if not self._is_worth_another(error, patience_left):
+            self._give_up(error)
         if self._policy.on_retry is not None:
             self._policy.on_retry(error)
-        asked_for = min(error.retry_after_seconds or 0.0, _LONGEST_RETRY_AFTER_SECONDS)
-        return asked_for + self._policy.backoff_seconds(self._failures)
+        seconds = self._wait_seconds(error, max(0.0, patience_left))
+        self._sent_at = now + seconds
+        if self._throttling is not None:
+            self._throttling.until = max(self._throttling.until, self._sent_at)
+        return seconds
 
     @property
     def nothing_succeeds(self) -> bool:
         """Return True where no request at all has succeeded since this one first failed."""
         return self._failures > 0 and self._policy.progress.succeeded_at < self._failed_at
 
-    def _is_worth_another(self, error: OrchestratorError, now: float) -> bool:
+    @property
+    def has_used_up_patience(self) -> bool:
+        """Return True where many requests of this kind in a row were throttled for too long."""
+        if self._throttling is None or not self._policy.patience_seconds:
+            return False
+        return self._throttling.given_up >= _MANY_IN_A_ROW
+
+    def note_unreached(self) -> bool:
+        """Note that what answers may not be the server; return True where that is so for all."""
+        progress = self._policy.progress
+        progress.unreached += 1
+        has_never_answered = progress.succeeded_at == float("-inf")
+        return has_never_answered or progress.unreached >= _MANY_IN_A_ROW
+
+    def _is_worth_another(self, error: OrchestratorError, patience_left: float) -> bool:
         if error.is_throttled:
-            since = max(self._failed_at, self._policy.progress.succeeded_at)
-            return error.retryable and now - since < self._policy.patience_seconds
+            return error.retryable and patience_left > 0
         if self._counted_failures >= self._policy.attempts:
             return False
         return error.retryable or self._policy.recover(error)
+
+    def _give_up(self, error: OrchestratorError) -> NoReturn:
+        # "There is none" is an answer too.
+        self._policy.progress.is_answered |= not error.retryable
+        if self._throttling is not None:
+            self._throttling.given_up += 1
+            self._throttling.until = self._policy.clock()
+        raise error
+
+    def _wait_seconds(self, error: OrchestratorError, patience_left: float) -> float:
+        asked_for = error.retry_after_seconds or 0.0
+        longest = min(_LONGEST_RETRY_AFTER_SECONDS, patience_left)
+        return min(asked_for, longest) + self._policy.backoff_seconds(self._failures)

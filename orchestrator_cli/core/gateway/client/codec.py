@@ -31,13 +31,18 @@ _REDIRECT = 307
 class UrlRequest:
     """Asks for a URL that reads an object. Raises NotFoundError, ArchivedError.
 
-    For `what`, `before_retry` and `is_retried` see `OperationRequest`.
+    For `what`, `kind`, `before_retry` and `is_retried` see `OperationRequest`.
     """
 
     key: str
     what: str
     before_retry: BeforeRetry | None = None
     is_retried: bool = True
+
+    @property
+    def kind(self) -> str:
+        """What it has in common with the requests that are throttled when it is."""
+        return "serve GET"
 
 
 GatewayRequest = ServerRequest | UrlRequest | S3Request

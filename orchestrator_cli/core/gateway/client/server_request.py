@@ -68,6 +68,11 @@ class ServerRequest:
         return "GET" if self.record is None else "POST"
 
     @property
+    def kind(self) -> str:
+        """What it has in common with the requests that are throttled when it is."""
+        return f"serve {self.method}"
+
+    @property
     def content_type(self) -> str | None:
         """The type of the body; None without one."""
         if self.content is not None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -74,6 +74,11 @@ class OperationRequest(Protocol):
         ...
 
     @property
+    def kind(self) -> str:
+        """What it has in common with the requests that are throttled when it is."""
+        ...
+
+    @property
     def before_retry(self) -> BeforeRetry | None:
         """A function that takes the error and returns an operation to run before the next attempt.
 
@@ -113,6 +118,13 @@ class S3Request:
     total_timeout_seconds: float | None = None
     before_retry: BeforeRetry | None = None
     is_retried: bool = True
+
+    @property
+    def kind(self) -> str:
+        """What it has in common with the requests that are throttled when it is."""
+        if self.method in ("PUT", "POST"):
+            return "replace" if "if-match" in self.headers else "create"
+        return self.method if self.key else "list"
 
 
 # It is sent a response for a request (of HTTP for an S3Request), nothing for a Sleep, and its
@@ -196,7 +208,7 @@ def error_from_response(
         # Of a load balancer or a proxy, perhaps.
         error.name_peer(response.peer)
     error.is_throttled = error.is_throttled or response.status in _ASKS_FOR_LESS
-    error.retry_after_seconds = _retry_after(response)
+    error.retry_after_seconds = retry_after(response)
     return error
 
 
@@ -221,9 +233,27 @@ def _not_s3(response: Response, what: str) -> NotS3Error:
     return error
 
 
-def _retry_after(response: Response) -> float | None:
+def retry_after(response: Response) -> float | None:
+    """Return after how many seconds the server wants the next request, where it says so."""
     text = response.headers.get("retry-after", "")
-    return float(text) if re.fullmatch(_SECONDS, text) else None
+    if not text or re.fullmatch(_SECONDS, text):
+        return float(text) if text else None
+    at = _parse_date(text)
+    if at is None:
+        return None
+    # By the server's own clock, where it tells the time.
+    now = _parse_date(response.headers.get("date", "")) or datetime.now(UTC)
+    return max(0.0, (at - now).total_seconds())
+
+
+def _parse_date(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        found = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def require_etag(response: Response, what: str) -> str:

@@ -83,7 +83,7 @@ class GatewayCodec:
         if isinstance(request, ServerRequest):
             if request.is_raw and response.status == 200:
                 return response
-            return parse_response(response, request.what)
+            return parse_response(response, request.what, self._base_url)
         if isinstance(request, UrlRequest):
             return self._parse_url(request, response)
         try:
@@ -113,7 +113,7 @@ class GatewayCodec:
 
     def _parse_url(self, request: UrlRequest, response: Response) -> SignedUrl:
         if response.status != _REDIRECT:
-            parse_response(response, request.what)
+            parse_response(response, request.what, self._base_url)
         try:
             signed = SignedUrl.of(response.headers.get("location", ""))
         except ValueError as error:

@@ -224,13 +224,20 @@ def _is_of_another(response: Response) -> bool:
 
 def _not_s3(response: Response, what: str) -> NotS3Error:
     error = unexpected_response(what)
-    location = urlsplit(response.headers.get("location", ""))
-    if location.hostname:
-        # Without its path and query, which may hold a signature.
-        target = printable(f"{location.scheme}://{location.hostname}")
-        error.message = f"{error.message}: it redirects to {target}"
-        error.args = (error.message,)
+    error.message += redirect_target(response) or ""
+    error.args = (error.message,)
     return error
+
+
+def redirect_target(response: Response) -> str | None:
+    """Return words for where a response redirects; None for one that does not."""
+    if response.status not in _REDIRECTS:
+        return None
+    location = urlsplit(response.headers.get("location", ""))
+    # Without its path and query, which may hold a signature.
+    if not location.hostname:
+        return ""
+    return printable(f": it redirects to {location.scheme}://{location.hostname}")
 
 
 def retry_after(response: Response) -> float | None:

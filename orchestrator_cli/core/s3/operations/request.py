@@ -35,11 +35,12 @@ Sink = Callable[[bytes], object]
 
 # The time limit of a small response, however slowly it arrives.
 SMALL_RESPONSE_SECONDS = 120.0
+# The same for a response that is hardly more than a status, from when its request is sent.
+STATUS_SECONDS = 60.0
+# S3 says that it completes a large upload in minutes, and sends spaces meanwhile.
+COMPLETION_SECONDS = 300.0
 # A larger one may take longer, at this rate.
 _SLOWEST_BYTES_PER_SECOND = 8 * 1024
-# The time limit of any other request; a large body has more, since a rate limit may be shared.
-_LONGEST_SECONDS = 4 * 3600.0
-_SLOWEST_SENT_BYTES_PER_SECOND = 1024
 _ASKS_FOR_LESS = frozenset({429, 503})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SECONDS = r"[0-9]{1,6}"
@@ -101,7 +102,8 @@ class S3Request:
     `open_sink` is called before each try and returns what takes the body; without it the body is
     collected, up to `max_body_bytes`.
     `presigned_url` is where it goes if a server has signed it, with its headers as they are.
-    `total_timeout_seconds` is for a response that is small; without it hours may go by.
+    `total_timeout_seconds` is for a response that is small, `response_timeout_seconds` for one
+    whose request may be large: it begins once that is sent.
     For `what`, `before_retry` and `is_retried` see `OperationRequest`.
     """
 
@@ -116,6 +118,7 @@ class S3Request:
     max_body_bytes: int = MAX_BODY_BYTES
     presigned_url: str | None = None
     total_timeout_seconds: float | None = None
+    response_timeout_seconds: float = STATUS_SECONDS
     before_retry: BeforeRetry | None = None
     is_retried: bool = True
 
@@ -173,8 +176,8 @@ def http_request(request: S3Request, url: str, headers: Mapping[str, str]) -> Re
         body.body,
         request.open_sink() if request.open_sink is not None else None,
         request.max_body_bytes,
-        request.total_timeout_seconds
-        or _LONGEST_SECONDS + body.size_bytes / _SLOWEST_SENT_BYTES_PER_SECOND,
+        request.total_timeout_seconds,
+        None if request.total_timeout_seconds else request.response_timeout_seconds,
     )
 
 

@@ -357,13 +357,14 @@ def test_there_is_none_is_an_answer_too() -> None:
     policy = RetryPolicy(clock=lambda: now[0])
 
     def refuse() -> None:
-        assert policy.progress.is_silent(2.0, 1.5)
+        assert policy.progress.silent_seconds(2.0) == 2.0
         raise NotFoundError("no rules")
 
     with pytest.raises(NotFoundError):
         policy.call(refuse, "read of rules")
+    assert policy.progress.is_answered
     now[0] = 60.0
-    assert not policy.progress.is_silent(now[0], 1.5)
+    assert policy.progress.silent_seconds(now[0]) == 0
 
 
 def test_a_server_that_is_away_has_not_answered_when_a_request_is_given_up() -> None:
@@ -374,7 +375,7 @@ def test_a_server_that_is_away_has_not_answered_when_a_request_is_given_up() -> 
 
     with pytest.raises(UnavailableError):
         policy.call(refuse, "read of k")
-    assert policy.progress.is_silent(62.0, 1.5)
+    assert not policy.progress.is_answered
 
 
 # --- many requests under one policy ----------------------------------------------------------
@@ -438,3 +439,30 @@ def test_a_server_is_given_no_more_rest_than_there_is_patience() -> None:
     with pytest.raises(UnavailableError):
         policy.call(Request(*[throttled(600)] * 9), "write of k")
     assert 5 <= sum(stop.waits) < 6.5
+
+
+def test_silence_is_counted_from_the_last_answer_while_a_response_is_due() -> None:
+    now = [10.0]
+    policy = RetryPolicy(stop=Stop(), clock=lambda: now[0])
+    with Attempts(policy), Attempts(policy, takes_long=True) as large:
+        assert policy.progress.silent_seconds(12.0) == 2.0
+        now[0] = 15.0
+        policy.note_progress("GET")
+        assert policy.progress.silent_seconds(18.0) == 3.0
+    assert policy.progress.silent_seconds(30.0) == 0
+    # A large body may take long to send; a failure is told all the same.
+    with large:
+        assert policy.progress.silent_seconds(30.0) == 0
+        now[0] = 30.0
+        large.wait_after(BUSY)
+        assert policy.progress.silent_seconds(34.0) == 4.0
+
+
+def test_a_server_that_never_answers_is_asked_three_times() -> None:
+    """Each try has taken a minute then."""
+    silent = UnavailableError("did not answer in time", retryable=True)
+    silent.is_timeout = True
+    request = Request(*[silent] * 9)
+    with pytest.raises(UnavailableError):
+        RetryPolicy(stop=Stop()).call(request, "read of k")
+    assert request.sent == 3

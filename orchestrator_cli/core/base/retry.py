@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn, TypeVar
+from typing import NoReturn, Self, TypeVar
 
 from orchestrator_cli.core.base.cancellation import CancelToken, current_token, run_cancellable
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
@@ -35,7 +35,7 @@ class Throttling:
 
 
 class RequestProgress:
-    """When the requests under one policy were first sent and last succeeded, by its clock.
+    """Which requests of one policy wait for a response, and when one last succeeded, by its clock.
 
     Requests are of kinds that a server may throttle or refuse each by itself, so that what succeeds
     of one kind says nothing of another. `unreached` counts the requests of any kind that were given
@@ -44,20 +44,33 @@ class RequestProgress:
 
     def __init__(self) -> None:
         """Begin before the first request."""
-        self.succeeded_at = float("-inf")
-        self.asked_at: float | None = None
-        self.is_answered = False
+        self.succeeded_at = self.heard_at = float("-inf")
+        # When each request was first sent that should have a response soon.
+        self._waiting: dict[object, float] = {}
         self.unreached = 0
         self._throttlings: dict[str, Throttling] = {}
 
-    def is_silent(self, now: float, seconds: float) -> bool:
-        """Return True if the first request was sent so long ago, and none was answered since."""
-        return not self.is_answered and self.asked_at is not None and now - self.asked_at >= seconds
+    @property
+    def is_answered(self) -> bool:
+        """Whether there was a response so far, other than one that can pass."""
+        return self.heard_at > float("-inf")
+
+    def silent_seconds(self, now: float) -> float:
+        """Return for how long requests have waited, some of them, and none was answered."""
+        sent = [*self._waiting.values()]
+        return now - max(self.heard_at, min(sent)) if sent else 0.0
+
+    def begin(self, request: object, now: float) -> None:
+        """Note that a request is sent which should have a response soon."""
+        self._waiting[request] = now
+
+    def end(self, request: object) -> None:
+        """Note that nobody waits for the response to a request any more."""
+        self._waiting.pop(request, None)
 
     def succeed(self, kind: str, now: float) -> None:
         """Note that a request of this kind has succeeded: patience begins anew."""
-        self.succeeded_at = now
-        self.is_answered = True
+        self.succeeded_at = self.heard_at = now
         self.unreached = 0
         self._throttlings.pop(kind, None)
 
@@ -82,8 +95,9 @@ class RetryPolicy:
     There are two limits. A server that asks for fewer requests (SlowDown) is asked again until no
     request of that kind has succeeded for `patience_seconds`: other clients share it, and whoever
     gives up first has lost. After that, each request is tried once until one succeeds. Everything
-    else is tried `attempts` times: with the defaults a refused connection is given up after 4 s on
-    average and 8 s at most.
+    else is tried `attempts` times, and half as often where the response did not come in time: with
+    the defaults a refused connection is given up after 4 s on average and 8 s at most, a server
+    that never answers after three minutes.
 
     `recover` may do something about an error that is not retryable, as fetch new credentials, and
     returns True where that makes it worth another try.
@@ -106,16 +120,16 @@ class RetryPolicy:
 
         Raises the library's exceptions only, besides what is a defect of the caller.
         """
-        attempts = Attempts(self)
-        while True:
-            try:
-                result = self.once(request, what)
-            except OrchestratorError as error:
-                seconds = attempts.wait_after(error)
-            else:
-                self.note_progress()
-                return result
-            self.wait(seconds)
+        with Attempts(self) as attempts:
+            while True:
+                try:
+                    result = self.once(request, what)
+                except OrchestratorError as error:
+                    seconds = attempts.wait_after(error)
+                else:
+                    self.note_progress()
+                    return result
+                self.wait(seconds)
 
     def once(self, request: Callable[[], T], what: str) -> T:
         """Send a request once. Raises the library's exceptions."""
@@ -187,31 +201,44 @@ def growing_waits(first_seconds: float, longest_seconds: float) -> Iterator[floa
 
 
 class Attempts:
-    """The failed tries of one request; for `kind` see `RequestProgress`."""
+    """The failed tries of one request; a context manager for as long as it is waited for.
 
-    def __init__(self, policy: RetryPolicy, kind: str = "") -> None:
+    For `kind` see `RequestProgress`. The response to one that `takes_long` is not expected soon,
+    until a try has failed.
+    """
+
+    def __init__(self, policy: RetryPolicy, kind: str = "", *, takes_long: bool = False) -> None:
         self._policy = policy
         self._kind = kind
+        self._takes_long = takes_long
         self._sent_at = policy.clock()
-        if policy.progress.asked_at is None:
-            policy.progress.asked_at = self._sent_at
         self._failures = 0
         # Being throttled is not counted among them: patience limits that.
         self._counted_failures = 0
         self._failed_at = 0.0
         self._throttling: Throttling | None = None
 
+    def __enter__(self) -> Self:
+        if not self._takes_long:
+            self._policy.progress.begin(self, self._sent_at)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._policy.progress.end(self)
+
     def wait_after(self, error: OrchestratorError) -> float:
         """Return how many seconds to wait before the next try. Raises a final error."""
         now = self._policy.clock()
         if not self._failures:
             self._failed_at = now
+            if self._takes_long:
+                self._policy.progress.begin(self, now)
         self._failures += 1
         self._throttling = None
         if error.is_throttled:
             self._throttling = self._policy.progress.throttle(self._kind, self._sent_at, now)
         else:
-            self._counted_failures += 1
+            self._counted_failures += 2 if error.is_timeout else 1
         since = self._failed_at if self._throttling is None else self._throttling.since
         patience_left = self._policy.patience_seconds - (now - since)
         if not self._is_worth_another(error, patience_left):
@@ -251,8 +278,9 @@ class Attempts:
         return error.retryable or self._policy.recover(error)
 
     def _give_up(self, error: OrchestratorError) -> NoReturn:
-        # "There is none" is an answer too.
-        self._policy.progress.is_answered |= not error.retryable
+        if not error.retryable:
+            # "There is none" is an answer too.
+            self._policy.progress.heard_at = self._policy.clock()
         if self._throttling is not None:
             self._throttling.given_up += 1
             self._throttling.until = self._policy.clock()

@@ -44,6 +44,11 @@ class UrlRequest:
         """What it has in common with the requests that are throttled when it is."""
         return "serve GET"
 
+    @property
+    def takes_long(self) -> bool:
+        """Whether sending it or its response may take long on a slow network."""
+        return False
+
 
 GatewayRequest = ServerRequest | UrlRequest | S3Request
 

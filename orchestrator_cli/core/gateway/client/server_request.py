@@ -79,6 +79,11 @@ class ServerRequest:
         return f"serve {self.method}"
 
     @property
+    def takes_long(self) -> bool:
+        """Whether sending it or its response may take long on a slow network."""
+        return False
+
+    @property
     def content_type(self) -> str | None:
         """The type of the body; None without one."""
         if self.content is not None:

@@ -109,23 +109,22 @@ class OperationRunner:
         self, request: OperationRequest, on_throttled: Callable[[], object] | None
     ) -> Task[Any]:
         """Send a request until it succeeds or its error is final."""
-        attempts = Attempts(self._retry, request.kind)
-        while True:
-            try:
-                return (yield from self._try(request))
-            except OrchestratorError as error:
-                failure = error
-            if failure.is_throttled and on_throttled is not None:
-                on_throttled()
-            if failure.retryable and request.before_retry is not None:
-                yield from self.task(request.before_retry(failure), on_throttled)
-            yield Sleep(self._wait_after(request, failure, attempts))
+        with Attempts(self._retry, request.kind, takes_long=request.takes_long) as attempts:
+            while True:
+                try:
+                    return (yield from self._try(request))
+                except OrchestratorError as error:
+                    failure = error
+                if failure.is_throttled and on_throttled is not None:
+                    on_throttled()
+                if failure.retryable and request.before_retry is not None:
+                    yield from self.task(request.before_retry(failure), on_throttled)
+                yield Sleep(self._wait_after(request, failure, attempts))
 
     def _try(self, request: OperationRequest) -> Task[Any]:
         """Send a request once. Raises the library's exceptions."""
         try:
             response = yield (yield from self._codec.encode(request))
-            self._retry.progress.is_answered |= response.status < 500
             try:
                 accepted = self._codec.decode(request, response)
             except NotS3Error as error:

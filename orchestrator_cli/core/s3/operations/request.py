@@ -41,6 +41,8 @@ STATUS_SECONDS = 60.0
 COMPLETION_SECONDS = 300.0
 # A larger one may take longer, at this rate.
 _SLOWEST_BYTES_PER_SECOND = 8 * 1024
+# A body that any network sends in a moment.
+_SMALL_BYTES = 64 * 1024
 _ASKS_FOR_LESS = frozenset({429, 503})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SECONDS = r"[0-9]{1,6}"
@@ -77,6 +79,11 @@ class OperationRequest(Protocol):
     @property
     def kind(self) -> str:
         """What it has in common with the requests that are throttled when it is."""
+        ...
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether sending it or its response may take long on a slow network."""
         ...
 
     @property
@@ -128,6 +135,11 @@ class S3Request:
         if self.method in ("PUT", "POST"):
             return "replace" if "if-match" in self.headers else "create"
         return self.method if self.key else "list"
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether sending it or its response may take long on a slow network."""
+        return self.body.size_bytes > _SMALL_BYTES or self.open_sink is not None
 
 
 # It is sent a response for a request (of HTTP for an S3Request), nothing for a Sleep, and its

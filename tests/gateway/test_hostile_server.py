@@ -100,7 +100,9 @@ SLOW_DOWN = b'{"type": "urn:orchestrator:error:unavailable", "detail": "-", "cod
 PROBLEM = "Content-Type: application/problem+json"
 
 
-def show_via(cli: RunCommand, *answers: tuple[bytes, str, str]) -> tuple[Result, int, str]:
+def show_via(
+    cli: RunCommand, *answers: tuple[bytes, str, str], command: tuple[str, ...] = ("show", ID)
+) -> tuple[Result, int, str]:
     """Show an execution through a server that answers so, the last answer again and again.
 
     Returns what came of it, how many requests there were, and the server's URL.
@@ -114,7 +116,7 @@ def show_via(cli: RunCommand, *answers: tuple[bytes, str, str]) -> tuple[Result,
             peer.answer(body, *head)
 
     with scripted(answer) as server:
-        result = cli("show", ID, "--via", server.url, env=via_environment("token"))
+        result = cli(*command, "--via", server.url, env=via_environment("token"))
     return result, len(server.requests), server.url
 
 
@@ -141,6 +143,16 @@ def test_what_is_not_the_server_may_pass(
     result, requests, _ = show_via(cli, *[answer] * 3, (NOT_THERE, "404 Not Found", PROBLEM))
     result.expect(4)
     assert requests == 4
+
+
+def test_a_portal_instead_of_the_url_of_a_log_may_pass(
+    cli: RunCommand, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurry(monkeypatch.setattr)
+    answer = (b"", "307 Temporary Redirect", "Location: https://login.example.net/x?token=t")
+    result, requests, _ = show_via(cli, answer, command=("logs", ID, "stdout.log"))
+    assert "it redirects to https://login.example.net\n" in result.expect(9).err
+    assert requests == 6
 
 
 def test_a_wrong_url_and_a_proxy_without_credentials_are_told_at_once(cli: RunCommand) -> None:

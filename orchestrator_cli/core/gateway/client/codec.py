@@ -117,14 +117,20 @@ class GatewayCodec:
         )
 
     def _parse_url(self, request: UrlRequest, response: Response) -> SignedUrl:
-        if response.status != _REDIRECT:
+        signed = _signed_url(response) if response.status == _REDIRECT else None
+        if signed is None:
             parse_response(response, request.what, self._base_url)
-        try:
-            signed = SignedUrl.of(response.headers.get("location", ""))
-        except ValueError as error:
-            raise incompatible_server() from error
+            raise incompatible_server()
         self._urls.put(request.key, signed)
         return signed
+
+
+def _signed_url(response: Response) -> SignedUrl | None:
+    """Return the URL that a server redirects to; None where it is not one that expires."""
+    try:
+        return SignedUrl.of(response.headers.get("location", ""))
+    except ValueError:
+        return None
 
 
 def _path_of(key: str) -> str:

@@ -207,18 +207,16 @@ class CurlDriver:
     def _overdue(self, active: _Active, now: float) -> TransportErrorKind | None:
         """Return why a request is not waited for any longer."""
         exchange = active.exchange
-        limit = exchange.response_timeout_seconds
-        if limit is not None:
-            if active.sent_at is None and exchange.is_sent():
-                active.sent_at = now
-            if active.sent_at is not None and now - active.sent_at >= limit:
-                return TransportErrorKind.TOO_SLOW
         progress = exchange.progress()
         if progress is None or progress != active.progress:
             active.progress, active.moved_at = progress, now
         elif now - active.moved_at >= self._options.stall_timeout_seconds:
             return TransportErrorKind.STALLED
-        return None
+        if active.sent_at is None and exchange.is_sent():
+            active.sent_at = now
+        limit, sent_at = exchange.response_timeout_seconds, active.sent_at
+        is_late = limit is not None and sent_at is not None and now - sent_at >= limit
+        return TransportErrorKind.TOO_SLOW if is_late else None
 
 
 def _new_multi() -> pycurl.CurlMulti:

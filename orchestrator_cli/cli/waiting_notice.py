@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.retry import RetryPolicy
+from orchestrator_cli.core.base.text import without_secrets
 
 # With what starting takes, it is said within two seconds.
 WAIT_SECONDS = 1.0
@@ -58,5 +59,6 @@ class WaitingNotice:
             return
         self._told_at = heard_at
         error = self._error if self._failed_at > heard_at else None
-        why = error.message if error is not None else f"no answer from {self._endpoint}"
+        endpoint = without_secrets(self._endpoint)
+        why = error.message if error is not None else f"no answer from {endpoint}"
         self._say(f"{why}; still trying")

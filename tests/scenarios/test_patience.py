@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from orchestrator_cli.core.s3.connection import session
 from tests.scenarios.commands import CommandScene
 from tests.support.proxy import faults
 from tests.support.stored.bench_tree import OLD_ID, OTHER_ID, BenchTree
@@ -84,3 +85,23 @@ def test_a_sync_ends_where_no_execution_can_be_stored(
     scene.recorder.heal()
     scene.cli(*benches.arguments, "--keep").ok()
     assert len(scene.files(THIRD_ID)) == 12
+
+
+def test_a_server_that_takes_nothing_any_more_is_waited_for_once(
+    scene: CommandScene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the record, and answers no write: that of the mark, of the file, of the failure."""
+    monkeypatch.setattr(session, "STALL_TIMEOUT_SECONDS", 0.2)
+    scene.write_tree({"f.bin": b"x"})
+    execution_id = scene.new_execution()
+    scene.recorder.clear()
+    scene.recorder.inject(faults.Stall(), "PutObject", times=None)
+    result = scene.cli("upload", execution_id, scene.directory / "tree").expect(9)
+    assert "did not answer in time" in result.err
+    assert [one.key.rpartition("/")[2] for one in scene.recorder.calls("PutObject")] == [
+        "metadata.json",
+        "metadata.json",
+        "metadata.json",
+        "f.bin",
+        "metadata.json",
+    ]

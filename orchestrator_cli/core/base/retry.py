@@ -16,18 +16,14 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 600.0
 # A server that asks for a longer pause is asked again after this one.
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
-# A request that begins so long after the last one of its kind was refused is a new beginning, as in
-# the next pass of a watch.
+# So long after the last refusal, patience begins anew, as in the next pass of a watch.
 _QUIET_SECONDS = 30.0
 # So many requests given up, one after the other and none succeeding, are the failure of all.
 _MANY_IN_A_ROW = 8
 
 
 class Throttling:
-    """A time in which every request of one kind was throttled.
-
-    It began at `since`; the next request is sent by `until`, and `given_up` were not sent again.
-    """
+    """Since when requests of one kind were throttled, how many were given up, and the next one."""
 
     def __init__(self, since: float) -> None:
         self.since = self.until = since
@@ -48,6 +44,8 @@ class RequestProgress:
         # When each request was first sent that should have a response soon.
         self._waiting: dict[object, float] = {}
         self.unreached = 0
+        # The kinds of requests of which the last ones were given up without a response in time.
+        self.unanswered: set[str] = set()
         self._throttlings: dict[str, Throttling] = {}
 
     @property
@@ -61,7 +59,7 @@ class RequestProgress:
         return now - max(self.heard_at, min(sent)) if sent else 0.0
 
     def begin(self, request: object, now: float) -> None:
-        """Note that a request is sent which should have a response soon."""
+        """Note that a request was sent that should have a response soon."""
         self._waiting[request] = now
 
     def end(self, request: object) -> None:
@@ -72,6 +70,7 @@ class RequestProgress:
         """Note that a request of this kind has succeeded: patience begins anew."""
         self.succeeded_at = self.heard_at = now
         self.unreached = 0
+        self.unanswered.discard(kind)
         self._throttlings.pop(kind, None)
 
     def throttle(self, kind: str, sent_at: float, now: float) -> Throttling:
@@ -79,13 +78,10 @@ class RequestProgress:
         for known, throttling in [*self._throttlings.items()]:
             if sent_at > throttling.until + _QUIET_SECONDS:
                 self._throttlings.pop(known, None)
-        known_one = self._throttlings.get(kind)
-        return known_one or self._throttlings.setdefault(kind, Throttling(self._since(now)))
-
-    def _since(self, now: float) -> float:
-        """Return since when requests of all kinds were throttled, none succeeding."""
         began = [one.since for one in [*self._throttlings.values()]]
-        return min((at for at in began if at > self.succeeded_at), default=now)
+        # Where nothing has succeeded since others were throttled, it began with them.
+        since = min((at for at in began if at > self.succeeded_at), default=now)
+        return self._throttlings.get(kind) or self._throttlings.setdefault(kind, Throttling(since))
 
 
 @dataclass(frozen=True)
@@ -97,7 +93,7 @@ class RetryPolicy:
     gives up first has lost. After that, each request is tried once until one succeeds. Everything
     else is tried `attempts` times, and half as often where the response did not come in time: with
     the defaults a refused connection is given up after 4 s on average and 8 s at most, a server
-    that never answers after three minutes.
+    that never answers after three minutes. What it does not answer after that is tried once.
 
     `recover` may do something about an error that is not retryable, as fetch new credentials, and
     returns True where that makes it worth another try.
@@ -213,7 +209,7 @@ class Attempts:
         self._takes_long = takes_long
         self._sent_at = policy.clock()
         self._failures = 0
-        # Being throttled is not counted among them: patience limits that.
+        # Without those by throttling, which patience limits.
         self._counted_failures = 0
         self._failed_at = 0.0
         self._throttling: Throttling | None = None
@@ -238,7 +234,7 @@ class Attempts:
         if error.is_throttled:
             self._throttling = self._policy.progress.throttle(self._kind, self._sent_at, now)
         else:
-            self._counted_failures += 2 if error.is_timeout else 1
+            self._counted_failures += self._tries_used(error)
         since = self._failed_at if self._throttling is None else self._throttling.since
         patience_left = self._policy.patience_seconds - (now - since)
         if not self._is_worth_another(error, patience_left):
@@ -259,16 +255,21 @@ class Attempts:
     @property
     def has_used_up_patience(self) -> bool:
         """Return True where many requests of this kind in a row were throttled for too long."""
-        if self._throttling is None or not self._policy.patience_seconds:
-            return False
-        return self._throttling.given_up >= _MANY_IN_A_ROW
+        given_up = self._throttling.given_up if self._throttling is not None else 0
+        return self._policy.patience_seconds > 0 and given_up >= _MANY_IN_A_ROW
 
     def note_unreached(self) -> bool:
         """Note that what answers may not be the server; return True where that is so for all."""
         progress = self._policy.progress
         progress.unreached += 1
-        has_never_answered = progress.succeeded_at == float("-inf")
-        return has_never_answered or progress.unreached >= _MANY_IN_A_ROW
+        return progress.succeeded_at == float("-inf") or progress.unreached >= _MANY_IN_A_ROW
+
+    def _tries_used(self, error: OrchestratorError) -> int:
+        """Return for how many tries one counts that failed so."""
+        progress = self._policy.progress
+        if error.is_timeout and (progress.unreached or self._kind in progress.unanswered):
+            return self._policy.attempts  # somebody has waited for minutes already
+        return 2 if error.is_timeout else 1
 
     def _is_worth_another(self, error: OrchestratorError, patience_left: float) -> bool:
         if error.is_throttled:
@@ -281,6 +282,8 @@ class Attempts:
         if not error.retryable:
             # "There is none" is an answer too.
             self._policy.progress.heard_at = self._policy.clock()
+        if error.is_timeout:
+            self._policy.progress.unanswered.add(self._kind)
         if self._throttling is not None:
             self._throttling.given_up += 1
             self._throttling.until = self._policy.clock()

@@ -197,7 +197,7 @@ def _note_if_all_fail(failure: OrchestratorError, attempts: Attempts) -> None:
     kind = cause.kind if isinstance(cause, TransportError) else None
     if kind in _OUT_OF_REACH:
         failure.is_fatal = attempts.nothing_succeeds
-    elif kind is TransportErrorKind.STALLED or isinstance(failure, NotS3Error):
+    elif failure.is_timeout or isinstance(failure, NotS3Error):
         failure.is_fatal = attempts.nothing_succeeds and attempts.note_unreached()
         failure.is_inferred = failure.is_fatal
     elif attempts.has_used_up_patience:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from orchestrator_cli.cli.waiting_notice import LATER_SECONDS
 from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.base.retry import PATIENCE_SECONDS
+from orchestrator_cli.core.http.transport import STALL_TIMEOUT_SECONDS
 from orchestrator_cli.core.live.reading import follower
 from orchestrator_cli.core.live.schedule import INTERVALS_SECONDS, describe_intervals
 from orchestrator_cli.core.live.state import HEARTBEAT_SECONDS
 from orchestrator_cli.core.retention import prices
-from orchestrator_cli.core.s3.connection.session import STALL_TIMEOUT_SECONDS
 from orchestrator_cli.core.s3.operations.listing import PAGE_KEYS
 from orchestrator_cli.core.s3.operations.request import (
     COMPLETION_SECONDS,
@@ -86,6 +87,7 @@ def _values() -> dict[str, str]:
         "reads_a_second": f"{READS_A_SECOND:,}",
         "region": prices.REFERENCE_REGION,
         "small_seconds": f"{SMALL_RESPONSE_SECONDS:.0f}",
+        "notice_seconds": f"{LATER_SECONDS:.0f}",
         "stall_seconds": str(STALL_TIMEOUT_SECONDS),
         "status_seconds": f"{STATUS_SECONDS:.0f}",
         "shares": _shares(writes),

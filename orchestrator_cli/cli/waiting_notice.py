@@ -1,4 +1,4 @@
-"""Tell the user that the storage does not answer, while a command waits for its first response."""
+"""Tell the user that the storage does not answer, while a command waits for it."""
 
 from __future__ import annotations
 
@@ -11,16 +11,23 @@ from orchestrator_cli.core.base.text import without_secrets
 
 # With what starting takes, it is said within two seconds.
 WAIT_SECONDS = 1.0
+# Of a server that has answered before, a response may take a moment.
+LATER_SECONDS = 10.0
 
 
 class WaitingNotice:
-    """Watches the requests of one retry policy, until one of them succeeds or the command ends."""
+    """Watches the requests of one retry policy until the command ends.
+
+    A silence is told once, and the next one only after a response.
+    """
 
     def __init__(self, policy: RetryPolicy, endpoint: str, say: Callable[[str], None]) -> None:
         self._policy = policy
         self._endpoint = endpoint
         self._say = say
         self._error: OrchestratorError | None = None
+        self._failed_at = 0.0
+        self._told_at: float | None = None
         self._ended = threading.Event()
 
     def start(self) -> None:
@@ -29,18 +36,29 @@ class WaitingNotice:
 
     def note_error(self, error: OrchestratorError) -> None:
         """Note why a request is sent again."""
-        self._error = error
+        self._error, self._failed_at = error, self._policy.clock()
 
     def end(self) -> None:
         """Stop watching."""
         self._ended.set()
 
     def _watch(self) -> None:
-        while not self._ended.wait(WAIT_SECONDS / 5):
-            if self._policy.progress.is_answered:
-                return
-            if self._policy.progress.is_silent(self._policy.clock(), WAIT_SECONDS):
-                endpoint = without_secrets(self._endpoint)
-                why = self._error.message if self._error else f"no answer from {endpoint}"
-                self._say(f"{why}; still trying")
-                return
+        while not self._ended.wait(self._limit_seconds / 5):
+            self._look()
+
+    @property
+    def _limit_seconds(self) -> float:
+        return LATER_SECONDS if self._policy.progress.is_answered else WAIT_SECONDS
+
+    def _look(self) -> None:
+        progress = self._policy.progress
+        if progress.silent_seconds(self._policy.clock()) < self._limit_seconds:
+            return
+        heard_at = progress.heard_at
+        if self._told_at == heard_at:
+            return
+        self._told_at = heard_at
+        error = self._error if self._failed_at > heard_at else None
+        endpoint = without_secrets(self._endpoint)
+        why = error.message if error is not None else f"no answer from {endpoint}"
+        self._say(f"{why}; still trying")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 
 import pytest
@@ -17,7 +18,7 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     UsageError,
 )
-from orchestrator_cli.core.base.retry import RetryPolicy
+from orchestrator_cli.core.base.retry import Attempts, RetryPolicy
 from orchestrator_cli.core.s3.error_codes import EXPIRED_CODES
 from orchestrator_cli.core.s3.errors import map_exception
 
@@ -356,13 +357,14 @@ def test_there_is_none_is_an_answer_too() -> None:
     policy = RetryPolicy(clock=lambda: now[0])
 
     def refuse() -> None:
-        assert policy.progress.is_silent(2.0, 1.5)
+        assert policy.progress.silent_seconds(2.0) == 2.0
         raise NotFoundError("no rules")
 
     with pytest.raises(NotFoundError):
         policy.call(refuse, "read of rules")
+    assert policy.progress.is_answered
     now[0] = 60.0
-    assert not policy.progress.is_silent(now[0], 1.5)
+    assert policy.progress.silent_seconds(now[0]) == 0
 
 
 def test_a_server_that_is_away_has_not_answered_when_a_request_is_given_up() -> None:
@@ -373,4 +375,99 @@ def test_a_server_that_is_away_has_not_answered_when_a_request_is_given_up() -> 
 
     with pytest.raises(UnavailableError):
         policy.call(refuse, "read of k")
-    assert policy.progress.is_silent(62.0, 1.5)
+    assert not policy.progress.is_answered
+
+
+# --- many requests under one policy ----------------------------------------------------------
+
+
+def test_patience_is_that_of_all_requests_of_a_kind_together() -> None:
+    stop = Stop()
+    clock = Clock(stop)
+    policy = RetryPolicy(stop=stop, clock=clock, patience_seconds=100)
+    assert give_up(policy, stop, "create") > 10
+    assert 100 <= clock() < 110
+    # What comes after it has one try.
+    assert [give_up(policy, stop, "create") for _ in range(3)] == [1, 1, 1]
+    # So has what was never sent before, as nothing at all has succeeded.
+    assert give_up(policy, stop, "GET") == 1
+    # Reading says nothing of writing, and writing does.
+    policy.note_progress("GET")
+    assert give_up(policy, stop, "create") == 1
+    policy.note_progress("create")
+    assert give_up(policy, stop, "create") > 10
+    # A while later, as in the next pass of a watch, it begins anew.
+    clock.skipped += 60
+    assert give_up(policy, stop, "create") > 10
+
+
+def test_many_that_are_given_up_in_a_row_are_the_failure_of_all() -> None:
+    stop = Stop()
+    policy = RetryPolicy(stop=stop, clock=Clock(stop), patience_seconds=100)
+
+    def are_all(count: int) -> list[bool]:
+        return [used_up(policy, stop) for _ in range(count)]
+
+    assert are_all(5) == [False] * 5
+    policy.note_progress("create")
+    assert are_all(9) == [False] * 7 + [True] * 2
+
+
+def give_up(policy: RetryPolicy, stop: Stop, kind: str) -> int:
+    """Send a request that is throttled for ever, and return how often it was sent."""
+    attempts = Attempts(policy, kind)
+    sent = 0
+    with contextlib.suppress(UnavailableError):
+        while True:
+            sent += 1
+            stop.waits.append(attempts.wait_after(throttled()))
+    return sent
+
+
+def used_up(policy: RetryPolicy, stop: Stop) -> bool:
+    """Send a request that is throttled for ever, and return whether all others would be."""
+    attempts = Attempts(policy, "create")
+    with contextlib.suppress(UnavailableError):
+        while True:
+            stop.waits.append(attempts.wait_after(throttled()))
+    return attempts.has_used_up_patience
+
+
+def test_a_server_is_given_no_more_rest_than_there_is_patience() -> None:
+    stop = Stop()
+    policy = RetryPolicy(stop=stop, clock=Clock(stop), patience_seconds=5)
+    with pytest.raises(UnavailableError):
+        policy.call(Request(*[throttled(600)] * 9), "write of k")
+    assert 5 <= sum(stop.waits) < 6.5
+
+
+def test_silence_is_counted_from_the_last_answer_while_a_response_is_due() -> None:
+    now = [10.0]
+    policy = RetryPolicy(stop=Stop(), clock=lambda: now[0])
+    with Attempts(policy), Attempts(policy, takes_long=True) as large:
+        assert policy.progress.silent_seconds(12.0) == 2.0
+        now[0] = 15.0
+        policy.note_progress("GET")
+        assert policy.progress.silent_seconds(18.0) == 3.0
+    assert policy.progress.silent_seconds(30.0) == 0
+    # A large body may take long to send; a failure is told all the same.
+    with large:
+        assert policy.progress.silent_seconds(30.0) == 0
+        now[0] = 30.0
+        large.wait_after(BUSY)
+        assert policy.progress.silent_seconds(34.0) == 4.0
+
+
+def test_a_server_that_never_answers_is_asked_three_times() -> None:
+    """Each try has taken a minute then."""
+    silent = UnavailableError("did not answer in time", retryable=True)
+    silent.is_timeout = True
+    policy = RetryPolicy(stop=Stop())
+    tries = []
+    for _ in range(2):
+        request = Request(*[silent] * 9)
+        with pytest.raises(UnavailableError):
+            policy.call(request, "read of k")
+        tries.append(request.sent)
+    # Whoever has waited for three minutes does not wait as long again.
+    assert tries == [3, 1]

@@ -723,3 +723,14 @@ def test_help_is_a_command_too(cli: RunCommand) -> None:
     assert cli("help", "ls").ok().out == cli("ls", "--help").ok().out
     assert cli("help", "lifecycle", "apply").ok().out == cli("lifecycle", "apply", "-h").ok().out
     assert "Did you mean 'upload'?" in cli("help", "uplod").expect(2).err
+
+
+def test_a_server_that_stops_answering_is_told_once(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting_notice, "LATER_SECONDS", 0.05)
+    execution_id = scene.new_execution()
+    file = scene.write_tree({"f.bin": b"x"}) / "f.bin"
+    scene.recorder.inject(Stall(0.6), "PutObject", key="f.bin$")
+    result = scene.cli("upload", execution_id, file).ok()
+    assert result.err.count(f"no answer from {scene.recorder.endpoint_url}; still trying\n") == 1

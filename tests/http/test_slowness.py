@@ -241,3 +241,48 @@ def test_a_body_that_is_refused_with_a_reset_is_an_error(
     with scripted(refuse, tls=tls) as server, pytest.raises(TransportError) as caught:
         transport.send(Request("PUT", server.url, body=LARGE))
     assert caught.value.kind is Kind.BROKEN
+
+
+# --- a limit for the response -------------------------------------------------------------------
+
+
+def send_for_ever(head: bytes, piece: bytes) -> Script:
+    """Return a script that takes the request, and sends a piece again and again."""
+
+    def script(peer: Peer) -> None:
+        peer.request()
+        peer.send(head)
+        while True:
+            time.sleep(0.02)
+            peer.send(piece)
+
+    return script
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        send_for_ever(b"HTTP/1.1 200 OK\r\n", b"X-A: 1\r\n"),
+        send_for_ever(OK + b"Content-Length: 100000\r\n\r\n", b"x"),
+        send_for_ever(b"", b"HTTP/1.1 102 Processing\r\n\r\n"),
+        send_for_ever(OK + b"Transfer-Encoding: chunked\r\n\r\n", b"1\r\n \r\n"),
+    ],
+    ids=["headers", "body", "102", "spaces"],
+)
+def test_a_response_that_never_ends_is_bounded(
+    script: Script, make_transport: MakeTransport
+) -> None:
+    transport = make_transport(stall_timeout_seconds=1)
+    with scripted(script) as server, pytest.raises(TransportError) as caught:
+        transport.send(Request("PUT", server.url, body=b"hello", response_timeout_seconds=0.2))
+    assert caught.value.kind is Kind.TOO_SLOW
+    assert caught.value.is_retryable
+
+
+def test_the_limit_of_a_response_begins_once_the_request_is_sent(
+    make_transport: MakeTransport, tls: Certificate | None
+) -> None:
+    transport = make_transport(stall_timeout_seconds=0.6)
+    with scripted(read_slowly, tls=tls) as server:
+        request = Request("PUT", server.url, body=bytes(MIB // 2), response_timeout_seconds=0.5)
+        assert transport.send(request).status == 200

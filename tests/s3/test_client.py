@@ -21,7 +21,13 @@ from orchestrator_cli.core.http.transport import (
     TransportError,
     TransportErrorKind,
 )
-from orchestrator_cli.core.s3.operations.request import Operation, S3Request, Sink, fetch
+from orchestrator_cli.core.s3.operations.request import (
+    Operation,
+    S3Request,
+    Sink,
+    fetch,
+    http_request,
+)
 from tests.support.servers.canned import answer, canned
 
 BUSY = answer("<Error><Code>InternalError</Code></Error>", 500)
@@ -252,3 +258,12 @@ def test_a_redirect_of_s3_names_the_region() -> None:
     with pytest.raises(OrchestratorError, match="eu-west-1") as caught:
         client.run(body_of())
     assert caught.value.is_fatal
+
+
+def test_every_request_has_a_limit_for_its_response() -> None:
+    """Whose body may take long to send is not hurried: the limit begins after that."""
+    put = http_request(S3Request("PUT", "k", "upload of k"), "http://s3.test/k", {})
+    assert (put.total_timeout_seconds, put.response_timeout_seconds) == (None, 60)
+    look = S3Request("HEAD", "k", "look at k", total_timeout_seconds=120)
+    sent = http_request(look, "http://s3.test/k", {})
+    assert (sent.total_timeout_seconds, sent.response_timeout_seconds) == (120, None)

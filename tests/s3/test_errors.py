@@ -32,7 +32,7 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.http.curl.easy import EasyTransport
 from orchestrator_cli.core.http.curl.options import ClientOptions
-from orchestrator_cli.core.http.transport import InvalidRequestError, TransportError
+from orchestrator_cli.core.http.transport import InvalidRequestError, Response, TransportError
 from orchestrator_cli.core.http.transport import Request as HttpRequest
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
 from orchestrator_cli.core.http.url import host_of
@@ -44,6 +44,7 @@ from orchestrator_cli.core.s3.errors import (
     map_exception,
     parse_error_body,
 )
+from orchestrator_cli.core.s3.operations.request import error_from_response
 from orchestrator_cli.core.s3.permissions import action_of_operation, action_of_request
 from tests.support.proxy.faults import Answer, Answered, Fault, ResetBefore, Waiting
 from tests.support.proxy.proxy import Proxy, run_proxy
@@ -779,3 +780,29 @@ def test_an_incomplete_answer_is_an_error_all_the_same(response: Any) -> None:
 )
 def test_other_exceptions_are_left_alone(error: Exception) -> None:
     assert map_exception(error, "read of k") is error
+
+
+SERVERS_TIME = "Wed, 21 Oct 2065 07:28:00 GMT"
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [
+        ("7", 7),
+        ("Wed, 21 Oct 2065 07:28:08 GMT", 8),
+        ("Wednesday, 21-Oct-65 07:28:08 GMT", 8),
+        ("Mon, 01 Jan 1990 00:00:00 GMT", 0),
+        ("", None),
+        ("-5", None),
+        ("99999999999999999999", None),
+        ("Wed, 41 Oct 2065 07:28:00 GMT", None),
+        ("soon", None),
+    ],
+)
+def test_a_server_says_in_seconds_or_by_a_date_when_it_wants_the_next_request(
+    text: str, seconds: float | None
+) -> None:
+    headers = {"retry-after": text, "date": SERVERS_TIME}
+    error = error_from_response(Response(503, headers, b"", 0.0), "read of k")
+    assert error.is_throttled
+    assert error.retry_after_seconds == seconds

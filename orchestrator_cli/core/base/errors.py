@@ -42,8 +42,11 @@ class OrchestratorError(Exception):
 
     `retryable` says whether the same request may succeed when sent again.
     `is_fatal` says whether it concerns every object of this run, as credentials and the bucket do.
+    `is_inferred` says that this was inferred from several failures in a row: another execution may
+    fare better.
     `is_throttled` says that the server asks for fewer requests, and `retry_after_seconds` after
     how long it wants the next one.
+    `is_timeout` says that the response did not come in the time that it may take.
     `needs_fix` says whether repeating the command ends the same way until somebody has put right a
     setting, the bucket, a permission or a record.
     `is_inconclusive` says that nothing is known of the object: it was not reached, or may not be
@@ -55,7 +58,9 @@ class OrchestratorError(Exception):
 
     exit_code = 1
     is_fatal = False
+    is_inferred = False
     is_throttled = False
+    is_timeout = False
     needs_fix = False
     is_inconclusive = False
     retry_may_help = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import TypeVar
+from typing import NoReturn, Self, TypeVar
 
 from orchestrator_cli.core.base.cancellation import CancelToken, current_token, run_cancellable
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
@@ -16,30 +16,84 @@ T = TypeVar("T")
 PATIENCE_SECONDS = 600.0
 # A server that asks for a longer pause is asked again after this one.
 _LONGEST_RETRY_AFTER_SECONDS = 60.0
+# So long after the last refusal, patience begins anew, as in the next pass of a watch.
+_QUIET_SECONDS = 30.0
+# So many requests given up, one after the other and none succeeding, are the failure of all.
+_MANY_IN_A_ROW = 8
+
+
+class Throttling:
+    """Since when requests of one kind were throttled, how many were given up, and the next one."""
+
+    def __init__(self, since: float) -> None:
+        self.since = self.until = since
+        self.given_up = 0
 
 
 class RequestProgress:
-    """When the requests under one policy were first sent and last succeeded, by its clock."""
+    """Which requests of one policy wait for a response, and when one last succeeded, by its clock.
+
+    Requests are of kinds that a server may throttle or refuse each by itself, so that what succeeds
+    of one kind says nothing of another. `unreached` counts the requests of any kind that were given
+    up in a row because what answers may not be the server.
+    """
 
     def __init__(self) -> None:
         """Begin before the first request."""
-        self.succeeded_at = float("-inf")
-        self.asked_at: float | None = None
-        self.is_answered = False
+        self.succeeded_at = self.heard_at = float("-inf")
+        # When each request was first sent that should have a response soon.
+        self._waiting: dict[object, float] = {}
+        self.unreached = 0
+        # The kinds of requests of which the last ones were given up without a response in time.
+        self.unanswered: set[str] = set()
+        self._throttlings: dict[str, Throttling] = {}
 
-    def is_silent(self, now: float, seconds: float) -> bool:
-        """Return True if the first request was sent so long ago, and none was answered since."""
-        return not self.is_answered and self.asked_at is not None and now - self.asked_at >= seconds
+    @property
+    def is_answered(self) -> bool:
+        """Whether there was a response so far, other than one that can pass."""
+        return self.heard_at > float("-inf")
+
+    def silent_seconds(self, now: float) -> float:
+        """Return for how long requests have waited, some of them, and none was answered."""
+        sent = [*self._waiting.values()]
+        return now - max(self.heard_at, min(sent)) if sent else 0.0
+
+    def begin(self, request: object, now: float) -> None:
+        """Note that a request was sent that should have a response soon."""
+        self._waiting[request] = now
+
+    def end(self, request: object) -> None:
+        """Note that nobody waits for the response to a request any more."""
+        self._waiting.pop(request, None)
+
+    def succeed(self, kind: str, now: float) -> None:
+        """Note that a request of this kind has succeeded: patience begins anew."""
+        self.succeeded_at = self.heard_at = now
+        self.unreached = 0
+        self.unanswered.discard(kind)
+        self._throttlings.pop(kind, None)
+
+    def throttle(self, kind: str, sent_at: float, now: float) -> Throttling:
+        """Note that a request of this kind, sent then, was throttled now."""
+        for known, throttling in [*self._throttlings.items()]:
+            if sent_at > throttling.until + _QUIET_SECONDS:
+                self._throttlings.pop(known, None)
+        began = [one.since for one in [*self._throttlings.values()]]
+        # Where nothing has succeeded since others were throttled, it began with them.
+        since = min((at for at in began if at > self.succeeded_at), default=now)
+        return self._throttlings.get(kind) or self._throttlings.setdefault(kind, Throttling(since))
 
 
 @dataclass(frozen=True)
 class RetryPolicy:
     """Exponential backoff with full jitter, on errors that are retryable.
 
-    There are two limits. A server that asks for fewer requests (SlowDown) is asked again until
-    nothing at all has succeeded for `patience_seconds`: other clients share it, and whoever gives
-    up first has lost. Everything else is tried `attempts` times: with the defaults a refused
-    connection is given up after 4 s on average and 8 s at most.
+    There are two limits. A server that asks for fewer requests (SlowDown) is asked again until no
+    request of that kind has succeeded for `patience_seconds`: other clients share it, and whoever
+    gives up first has lost. After that, each request is tried once until one succeeds. Everything
+    else is tried `attempts` times, and half as often where the response did not come in time: with
+    the defaults a refused connection is given up after 4 s on average and 8 s at most, a server
+    that never answers after three minutes. What it does not answer after that is tried once.
 
     `recover` may do something about an error that is not retryable, as fetch new credentials, and
     returns True where that makes it worth another try.
@@ -62,16 +116,16 @@ class RetryPolicy:
 
         Raises the library's exceptions only, besides what is a defect of the caller.
         """
-        attempts = Attempts(self)
-        while True:
-            try:
-                result = self.once(request, what)
-            except OrchestratorError as error:
-                seconds = attempts.wait_after(error)
-            else:
-                self.note_progress()
-                return result
-            self.wait(seconds)
+        with Attempts(self) as attempts:
+            while True:
+                try:
+                    result = self.once(request, what)
+                except OrchestratorError as error:
+                    seconds = attempts.wait_after(error)
+                else:
+                    self.note_progress()
+                    return result
+                self.wait(seconds)
 
     def once(self, request: Callable[[], T], what: str) -> T:
         """Send a request once. Raises the library's exceptions."""
@@ -84,10 +138,9 @@ class RetryPolicy:
                 raise
             raise mapped from error
 
-    def note_progress(self) -> None:
-        """Note that a request has succeeded: patience begins anew."""
-        self.progress.succeeded_at = self.clock()
-        self.progress.is_answered = True
+    def note_progress(self, kind: str = "") -> None:
+        """Note that a request of this kind has succeeded: patience begins anew."""
+        self.progress.succeed(kind, self.clock())
 
     def check_stopped(self) -> None:
         """Raise InterruptedByUser once the user has asked to stop."""
@@ -144,42 +197,99 @@ def growing_waits(first_seconds: float, longest_seconds: float) -> Iterator[floa
 
 
 class Attempts:
-    """The failed tries of one request."""
+    """The failed tries of one request; a context manager for as long as it is waited for.
 
-    def __init__(self, policy: RetryPolicy) -> None:
+    For `kind` see `RequestProgress`. The response to one that `takes_long` is not expected soon,
+    until a try has failed.
+    """
+
+    def __init__(self, policy: RetryPolicy, kind: str = "", *, takes_long: bool = False) -> None:
         self._policy = policy
-        if policy.progress.asked_at is None:
-            policy.progress.asked_at = policy.clock()
+        self._kind = kind
+        self._takes_long = takes_long
+        self._sent_at = policy.clock()
         self._failures = 0
-        # Being throttled is not counted among them: patience limits that.
+        # Without those by throttling, which patience limits.
         self._counted_failures = 0
         self._failed_at = 0.0
+        self._throttling: Throttling | None = None
+
+    def __enter__(self) -> Self:
+        if not self._takes_long:
+            self._policy.progress.begin(self, self._sent_at)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._policy.progress.end(self)
 
     def wait_after(self, error: OrchestratorError) -> float:
         """Return how many seconds to wait before the next try. Raises a final error."""
         now = self._policy.clock()
         if not self._failures:
             self._failed_at = now
+            if self._takes_long:
+                self._policy.progress.begin(self, now)
         self._failures += 1
-        self._counted_failures += not error.is_throttled
-        if not self._is_worth_another(error, now):
-            # "There is none" is an answer too.
-            self._policy.progress.is_answered |= not error.retryable
-            raise error
+        self._throttling = None
+        if error.is_throttled:
+            self._throttling = self._policy.progress.throttle(self._kind, self._sent_at, now)
+        else:
+            self._counted_failures += self._tries_used(error)
+        since = self._failed_at if self._throttling is None else self._throttling.since
+        patience_left = self._policy.patience_seconds - (now - since)
+        if not self._is_worth_another(error, patience_left):
+            self._give_up(error)
         if self._policy.on_retry is not None:
             self._policy.on_retry(error)
-        asked_for = min(error.retry_after_seconds or 0.0, _LONGEST_RETRY_AFTER_SECONDS)
-        return asked_for + self._policy.backoff_seconds(self._failures)
+        seconds = self._wait_seconds(error, max(0.0, patience_left))
+        self._sent_at = now + seconds
+        if self._throttling is not None:
+            self._throttling.until = max(self._throttling.until, self._sent_at)
+        return seconds
 
     @property
     def nothing_succeeds(self) -> bool:
         """Return True where no request at all has succeeded since this one first failed."""
         return self._failures > 0 and self._policy.progress.succeeded_at < self._failed_at
 
-    def _is_worth_another(self, error: OrchestratorError, now: float) -> bool:
+    @property
+    def has_used_up_patience(self) -> bool:
+        """Return True where many requests of this kind in a row were throttled for too long."""
+        given_up = self._throttling.given_up if self._throttling is not None else 0
+        return self._policy.patience_seconds > 0 and given_up >= _MANY_IN_A_ROW
+
+    def note_unreached(self) -> bool:
+        """Note that what answers may not be the server; return True where that is so for all."""
+        progress = self._policy.progress
+        progress.unreached += 1
+        return progress.succeeded_at == float("-inf") or progress.unreached >= _MANY_IN_A_ROW
+
+    def _tries_used(self, error: OrchestratorError) -> int:
+        """Return for how many tries one counts that failed so."""
+        progress = self._policy.progress
+        if error.is_timeout and (progress.unreached or self._kind in progress.unanswered):
+            return self._policy.attempts  # somebody has waited for minutes already
+        return 2 if error.is_timeout else 1
+
+    def _is_worth_another(self, error: OrchestratorError, patience_left: float) -> bool:
         if error.is_throttled:
-            since = max(self._failed_at, self._policy.progress.succeeded_at)
-            return error.retryable and now - since < self._policy.patience_seconds
+            return error.retryable and patience_left > 0
         if self._counted_failures >= self._policy.attempts:
             return False
         return error.retryable or self._policy.recover(error)
+
+    def _give_up(self, error: OrchestratorError) -> NoReturn:
+        if not error.retryable:
+            # "There is none" is an answer too.
+            self._policy.progress.heard_at = self._policy.clock()
+        if error.is_timeout:
+            self._policy.progress.unanswered.add(self._kind)
+        if self._throttling is not None:
+            self._throttling.given_up += 1
+            self._throttling.until = self._policy.clock()
+        raise error
+
+    def _wait_seconds(self, error: OrchestratorError, patience_left: float) -> float:
+        asked_for = error.retry_after_seconds or 0.0
+        longest = min(_LONGEST_RETRY_AFTER_SECONDS, patience_left)
+        return min(asked_for, longest) + self._policy.backoff_seconds(self._failures)

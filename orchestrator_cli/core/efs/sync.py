@@ -14,6 +14,9 @@ from orchestrator_cli.core.efs.tree import list_bench_executions
 from orchestrator_cli.core.efs.unchanged_cache import UnchangedCache
 from orchestrator_cli.core.transfer.upload.plan import SkippedPath
 
+# So many executions in a row that fail of the same cause are taken for all of them.
+_MANY_IN_A_ROW = 3
+
 
 class EfsSync:
     """Syncs all executions of a root, without those that are unchanged since the last time."""
@@ -33,21 +36,29 @@ class EfsSync:
     def run(self, root: Path, bench_id: str | None = None, execution_id: str | None = None) -> None:
         """Sync all executions under a root, or those of one bench or id.
 
-        Raises NotFoundError where the root cannot be read, and errors that are fatal.
+        Raises NotFoundError where the root cannot be read, and errors that are fatal. One that was
+        inferred ends it once it ended several executions in a row, or all there are.
         """
+        tried = lost = 0
         for item in list_bench_executions(root, bench_id, execution_id):
             if self._monitor.stopping():
                 return
             if isinstance(item, SkippedPath):
                 self._monitor.emit(SyncEvent.of_skipped(item))
                 continue
+            tried += 1
             try:
                 sync = partial(self._executions.sync, item)
                 # Those that are left alone are in conflict still.
                 conflicts = self._unchanged.skip_if_unchanged(item, self._now(), sync)
                 self._monitor.summary.conflicts += conflicts
+                lost = 0
             except OrchestratorError as error:
-                if error.is_fatal:
+                lost = lost + 1 if error.is_fatal else 0
+                if lost and (not error.is_inferred or lost == _MANY_IN_A_ROW):
                     raise
                 source = str(item.directory)
                 self._monitor.emit(SyncEvent(source, SyncState.FAILED, item, error=error))
+                last = error
+        if lost and lost == tried:
+            raise last

@@ -56,7 +56,8 @@ class Request(NamedTuple):
     collected in `Response.body`. Without a sink every body is collected, up to `max_body_bytes`.
     What the body or the sink raises ends the request and is raised by whoever sends it.
     `total_timeout_seconds` limits the whole request, for responses that are small: without it, a
-    request may take as long as bytes keep moving.
+    request may take as long as bytes keep moving. `response_timeout_seconds` limits what follows
+    the last byte of a request that may take long to send.
     """
 
     method: str
@@ -66,6 +67,7 @@ class Request(NamedTuple):
     sink: Callable[[bytes], object] | None = None
     max_body_bytes: int = MAX_BODY_BYTES
     total_timeout_seconds: float | None = None
+    response_timeout_seconds: float | None = None
 
     @property
     def is_idempotent(self) -> bool:

@@ -215,6 +215,11 @@ def error_meaning(status: int, code: str) -> ErrorMeaning:
     return _BY_STATUS.get(status, _BUSY if status >= 500 else _OTHER)
 
 
+def is_throttling(code: str | None) -> bool:
+    """Return True for a code by which S3 asks for fewer requests."""
+    return code in BY_CODE and BY_CODE[code].is_throttled
+
+
 def is_ended_upload(error: OrchestratorError) -> bool:
     """Return True if a request failed because its multipart upload was completed or aborted."""
     return isinstance(error, NotFoundError) and error.code in _ENDED_UPLOAD_CODES

@@ -181,15 +181,21 @@ _FAILURES = {
 }
 
 
+# Of a request that was sent. A connection is given up sooner.
+_TIMEOUTS = frozenset({TransportErrorKind.STALLED, TransportErrorKind.TOO_SLOW})
+
+
 def connection_error(error: TransportError, what: str) -> OrchestratorError:
     """Return the exception for a request that got no whole response."""
     failure = _FAILURES.get(error.kind, _Failure())
-    return failure.kind(
+    mapped = failure.kind(
         f"{what}: {printable(error)}",
         hint=failure.hint,
         retryable=error.is_retryable,
         is_fatal=failure.is_fatal,
     )
+    mapped.is_timeout = error.kind in _TIMEOUTS
+    return mapped
 
 
 def map_exception(error: Exception, what: str) -> Exception:

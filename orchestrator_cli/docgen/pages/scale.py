@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+from orchestrator_cli.cli.waiting_notice import LATER_SECONDS
 from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.base.retry import PATIENCE_SECONDS
+from orchestrator_cli.core.http.transport import STALL_TIMEOUT_SECONDS
 from orchestrator_cli.core.live.reading import follower
 from orchestrator_cli.core.live.schedule import INTERVALS_SECONDS, describe_intervals
 from orchestrator_cli.core.live.state import HEARTBEAT_SECONDS
 from orchestrator_cli.core.retention import prices
 from orchestrator_cli.core.s3.operations.listing import PAGE_KEYS
+from orchestrator_cli.core.s3.operations.request import (
+    COMPLETION_SECONDS,
+    SMALL_RESPONSE_SECONDS,
+    STATUS_SECONDS,
+)
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.docgen.manpages import SCALE_PAGE
 from orchestrator_cli.docgen.pages.template import render_manpage
@@ -59,6 +66,7 @@ def _values() -> dict[str, str]:
         "benches": f"{_BENCHES:,}",
         "burst": f"{_BENCHES * writes:,}",
         "burst_seconds": f"{_BENCHES * writes / WRITES_A_SECOND:.0f}",
+        "completion_seconds": f"{COMPLETION_SECONDS:.0f}",
         "day_dollars": f"{dollars * 10_000:.2f}",
         "execution_dollars": f"{dollars:.5f}",
         "execution_writes": str(writes),
@@ -78,6 +86,10 @@ def _values() -> dict[str, str]:
         "put_per_1000": f"{region.put_per_1000:.3f}",
         "reads_a_second": f"{READS_A_SECOND:,}",
         "region": prices.REFERENCE_REGION,
+        "small_seconds": f"{SMALL_RESPONSE_SECONDS:.0f}",
+        "notice_seconds": f"{LATER_SECONDS:.0f}",
+        "stall_seconds": str(STALL_TIMEOUT_SECONDS),
+        "status_seconds": f"{STATUS_SECONDS:.0f}",
         "shares": _shares(writes),
         "upload_writes": str(UPLOAD_WRITES),
         "writes_a_second": f"{WRITES_A_SECOND:,}",

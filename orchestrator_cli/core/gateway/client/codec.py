@@ -31,13 +31,23 @@ _REDIRECT = 307
 class UrlRequest:
     """Asks for a URL that reads an object. Raises NotFoundError, ArchivedError.
 
-    For `what`, `before_retry` and `is_retried` see `OperationRequest`.
+    For `what`, `kind`, `before_retry` and `is_retried` see `OperationRequest`.
     """
 
     key: str
     what: str
     before_retry: BeforeRetry | None = None
     is_retried: bool = True
+
+    @property
+    def kind(self) -> str:
+        """What it has in common with the requests that are throttled when it is."""
+        return "serve GET"
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether sending it or its response may take long on a slow network."""
+        return False
 
 
 GatewayRequest = ServerRequest | UrlRequest | S3Request
@@ -78,7 +88,7 @@ class GatewayCodec:
         if isinstance(request, ServerRequest):
             if request.is_raw and response.status == 200:
                 return response
-            return parse_response(response, request.what)
+            return parse_response(response, request.what, self._base_url)
         if isinstance(request, UrlRequest):
             return self._parse_url(request, response)
         try:
@@ -107,14 +117,20 @@ class GatewayCodec:
         )
 
     def _parse_url(self, request: UrlRequest, response: Response) -> SignedUrl:
-        if response.status != _REDIRECT:
-            parse_response(response, request.what)
-        try:
-            signed = SignedUrl.of(response.headers.get("location", ""))
-        except ValueError as error:
-            raise incompatible_server() from error
+        signed = _signed_url(response) if response.status == _REDIRECT else None
+        if signed is None:
+            parse_response(response, request.what, self._base_url)
+            raise incompatible_server()
         self._urls.put(request.key, signed)
         return signed
+
+
+def _signed_url(response: Response) -> SignedUrl | None:
+    """Return the URL that a server redirects to; None where it is not one that expires."""
+    try:
+        return SignedUrl.of(response.headers.get("location", ""))
+    except ValueError:
+        return None
 
 
 def _path_of(key: str) -> str:

@@ -17,7 +17,13 @@ from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.error_kinds import ERROR_KINDS, PROBLEM_PREFIX, PROBLEM_TYPE
 from orchestrator_cli.core.http.transport import Response
-from orchestrator_cli.core.s3.operations.request import BeforeRetry, Operation
+from orchestrator_cli.core.s3.error_codes import PROXY_HINT, NotS3Error, is_throttling
+from orchestrator_cli.core.s3.operations.request import (
+    BeforeRetry,
+    Operation,
+    redirect_target,
+    retry_after,
+)
 
 T = TypeVar("T")
 
@@ -68,6 +74,16 @@ class ServerRequest:
         return "GET" if self.record is None else "POST"
 
     @property
+    def kind(self) -> str:
+        """What it has in common with the requests that are throttled when it is."""
+        return f"serve {self.method}"
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether sending it or its response may take long on a slow network."""
+        return False
+
+    @property
     def content_type(self) -> str | None:
         """The type of the body; None without one."""
         if self.content is not None:
@@ -102,28 +118,37 @@ def incompatible_server() -> OrchestratorError:
     )
 
 
-def parse_response(response: Response, what: str) -> dict[str, Any]:
-    """Return what the server sent. Raises its problem as the library's error."""
+class NotServeError(NotS3Error):
+    """The response is that of a portal or a load balancer, and not of an `orchestrator serve`."""
+
+
+def parse_response(response: Response, what: str, base_url: str) -> dict[str, Any]:
+    """Return what the server sent. Raises its problem as the library's error.
+
+    `base_url` names the server in errors.
+    """
     try:
         record = parse_json(response.body)
     except ValueError:
         record = None
     if response.status == 200 and isinstance(record, dict):
         return record
-    raise _problem(response, record, what)
+    error = _problem(response, record, what, base_url)
+    error.retry_after_seconds = retry_after(response) if error.retryable else None
+    raise error
 
 
-def _problem(response: Response, record: Any, what: str) -> OrchestratorError:
-    media_type = response.headers.get("content-type", "").partition(";")[0]
-    problem = record if media_type == PROBLEM_TYPE and isinstance(record, dict) else {}
+def _problem(response: Response, record: Any, what: str, base_url: str) -> OrchestratorError:
+    problem = record if _media_type(response) == PROBLEM_TYPE and isinstance(record, dict) else {}
     kind = str(problem.get("type", "")).removeprefix(PROBLEM_PREFIX)
     if kind not in _ERRORS:
-        return _unknown(response, kind, what)
+        return _unknown(response, kind, what, base_url)
     detail = printable(problem.get("detail", "no detail"))
     error = error_from_kind(kind, detail if kind in _WHOLE_STORIES else f"{what}: {detail}")
     error.hint = error.hint or _text(problem.get("hint"))
     error.request_id = _text(problem.get("request_id"))
     error.code = _text(problem.get("code"))
+    error.is_throttled = kind == "busy" or is_throttling(error.code)
     return error
 
 
@@ -133,15 +158,30 @@ def error_from_kind(kind: str, message: str) -> OrchestratorError:
     return error(message, hint=HINTS.get(kind), retryable=kind in _CAN_PASS)
 
 
-def _unknown(response: Response, kind: str, what: str) -> OrchestratorError:
+def _unknown(response: Response, kind: str, what: str, base_url: str) -> OrchestratorError:
     """Return the error for a response that no `serve` sends, such as a load balancer's."""
-    message = f"{what}: the server answered {response.status}"
-    if response.status in (408, 429, 502, 503, 504):
-        return UnavailableError(message, retryable=True)
-    if kind in ("", "http"):
-        hint = "check --via: it names the root of an `orchestrator serve` of this release or newer"
-        return UsageError(message, hint=hint)
-    return OrchestratorError(message, hint="the server's log may tell more")
+    status = response.status
+    message = f"{what}: {base_url} answered {status}"
+    if kind not in ("", "http"):
+        return OrchestratorError(message, hint="the server's log may tell more")
+    if status >= 500 or status in (408, 429):
+        error = UnavailableError(message, retryable=True)
+        error.is_throttled = status in (429, 503)
+        return error
+    if status == 407:
+        text = f"{message}: the proxy asks for credentials"
+        return AccessError(text, hint=PROXY_HINT, is_fatal=True)
+    target = redirect_target(response)
+    if target is not None or (_media_type(response) == "text/html" and status not in (404, 405)):
+        hint = "check --via, and whether the network asks for a login"
+        text = f"{what}: what answered at {base_url} is no `orchestrator serve`"
+        return NotServeError(f"{text}{target or ''}", hint=hint, retryable=True)
+    hint = "check --via: it names the root of an `orchestrator serve` of this release or newer"
+    return UsageError(message, hint=hint)
+
+
+def _media_type(response: Response) -> str:
+    return response.headers.get("content-type", "").partition(";")[0]
 
 
 def _text(value: Any) -> str | None:

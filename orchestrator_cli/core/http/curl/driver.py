@@ -14,7 +14,7 @@ from orchestrator_cli.core.http.curl.exchange import Exchange
 from orchestrator_cli.core.http.curl.options import ClientOptions
 from orchestrator_cli.core.http.curl.socket_watch import SocketWatch
 from orchestrator_cli.core.http.curl.timers import Timers
-from orchestrator_cli.core.http.transport import RateLimit, Request, Response
+from orchestrator_cli.core.http.transport import RateLimit, Request, Response, TransportErrorKind
 
 # How often per stall timeout the requests are checked for progress.
 _STALL_CHECKS = 8
@@ -191,20 +191,32 @@ class CurlDriver:
         return completions
 
     def _stalled(self) -> list[Completion]:
-        """Drop the requests without progress for too long, and return them."""
+        """Drop the requests that make no progress, or are answered too slowly, and return them."""
         now = time.monotonic()
         if now < self._next_check_at:
             return []
         self._next_check_at = now + self._check_seconds
         completions = []
         for active in list(self._active.values()):
-            progress = active.exchange.progress()
-            if progress is None or progress != active.progress:
-                active.progress, active.moved_at = progress, now
-            elif now - active.moved_at >= self._options.stall_timeout_seconds:
-                completions.append(Completion(active.tag, error=active.exchange.stalled()))
+            kind = self._overdue(active, now)
+            if kind is not None:
+                completions.append(Completion(active.tag, error=active.exchange.overdue(kind)))
                 self._release(active.exchange)
         return completions
+
+    def _overdue(self, active: _Active, now: float) -> TransportErrorKind | None:
+        """Return why a request is not waited for any longer."""
+        exchange = active.exchange
+        progress = exchange.progress()
+        if progress is None or progress != active.progress:
+            active.progress, active.moved_at = progress, now
+        elif now - active.moved_at >= self._options.stall_timeout_seconds:
+            return TransportErrorKind.STALLED
+        if active.sent_at is None and exchange.is_sent():
+            active.sent_at = now
+        limit, sent_at = exchange.response_timeout_seconds, active.sent_at
+        is_late = limit is not None and sent_at is not None and now - sent_at >= limit
+        return TransportErrorKind.TOO_SLOW if is_late else None
 
 
 def _new_multi() -> pycurl.CurlMulti:

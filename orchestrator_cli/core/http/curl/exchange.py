@@ -89,9 +89,14 @@ class Exchange:
         seconds = self._answer_seconds()
         return Response(status, headers, body, seconds, self._request.url, self._route.proxy)
 
-    def stalled(self) -> Exception:
-        """Return the error for a request that makes no progress any more."""
-        return make_error(TransportErrorKind.STALLED, self._request, self._route)
+    @property
+    def response_timeout_seconds(self) -> float | None:
+        """How long the response may take once the request is sent."""
+        return self._request.response_timeout_seconds
+
+    def overdue(self, kind: TransportErrorKind) -> Exception:
+        """Return the error for a request that is not waited for any longer."""
+        return make_error(kind, self._request, self._route)
 
     def release(self) -> None:
         """Drop the request and what was received, which may be large."""

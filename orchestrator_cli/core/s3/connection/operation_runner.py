@@ -29,8 +29,9 @@ from orchestrator_cli.core.s3.operations.request import Operation, OperationRequ
 
 T = TypeVar("T")
 
-# Failures that precede any request. A connection that breaks may be due to one object.
+# Failures that precede any request. A connection that breaks or is silent may be due to one object.
 _OUT_OF_REACH = frozenset(TransportErrorKind) - {
+    TransportErrorKind.STALLED,
     TransportErrorKind.BROKEN,
     TransportErrorKind.TRUNCATED,
     TransportErrorKind.MALFORMED,
@@ -108,23 +109,22 @@ class OperationRunner:
         self, request: OperationRequest, on_throttled: Callable[[], object] | None
     ) -> Task[Any]:
         """Send a request until it succeeds or its error is final."""
-        attempts = Attempts(self._retry)
-        while True:
-            try:
-                return (yield from self._try(request))
-            except OrchestratorError as error:
-                failure = error
-            if failure.is_throttled and on_throttled is not None:
-                on_throttled()
-            if failure.retryable and request.before_retry is not None:
-                yield from self.task(request.before_retry(failure), on_throttled)
-            yield Sleep(self._wait_after(request, failure, attempts))
+        with Attempts(self._retry, request.kind, takes_long=request.takes_long) as attempts:
+            while True:
+                try:
+                    return (yield from self._try(request))
+                except OrchestratorError as error:
+                    failure = error
+                if failure.is_throttled and on_throttled is not None:
+                    on_throttled()
+                if failure.retryable and request.before_retry is not None:
+                    yield from self.task(request.before_retry(failure), on_throttled)
+                yield Sleep(self._wait_after(request, failure, attempts))
 
     def _try(self, request: OperationRequest) -> Task[Any]:
         """Send a request once. Raises the library's exceptions."""
         try:
             response = yield (yield from self._codec.encode(request))
-            self._retry.progress.is_answered |= response.status < 500
             try:
                 accepted = self._codec.decode(request, response)
             except NotS3Error as error:
@@ -135,7 +135,7 @@ class OperationRunner:
             if mapped is error:
                 raise
             raise mapped from error
-        self._retry.note_progress()
+        self._retry.note_progress(request.kind)
         self.min_latency_seconds = min(
             self.min_latency_seconds or response.seconds, response.seconds
         )
@@ -150,8 +150,8 @@ class OperationRunner:
         try:
             return attempts.wait_after(failure)
         except OrchestratorError:
-            if _is_out_of_reach(failure) and attempts.nothing_succeeds:
-                failure.is_fatal = True
+            if not failure.is_fatal:
+                _note_if_all_fail(failure, attempts)
             raise
 
 
@@ -191,8 +191,14 @@ def map_request_error(error: Exception, what: str) -> Exception:
     return map_exception(error, what)
 
 
-def _is_out_of_reach(failure: OrchestratorError) -> bool:
+def _note_if_all_fail(failure: OrchestratorError, attempts: Attempts) -> None:
+    """Note of a final failure where every other request would fail as well."""
     cause = failure.__cause__
-    if isinstance(cause, TransportError):
-        return cause.kind in _OUT_OF_REACH
-    return isinstance(failure, NotS3Error)
+    kind = cause.kind if isinstance(cause, TransportError) else None
+    if kind in _OUT_OF_REACH:
+        failure.is_fatal = attempts.nothing_succeeds
+    elif failure.is_timeout or isinstance(failure, NotS3Error):
+        failure.is_fatal = attempts.nothing_succeeds and attempts.note_unreached()
+        failure.is_inferred = failure.is_fatal
+    elif attempts.has_used_up_patience:
+        failure.is_fatal = failure.is_inferred = True

@@ -22,6 +22,7 @@ from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
 from orchestrator_cli.core.s3.operations.put import ServerTraits, verify_etag
 from orchestrator_cli.core.s3.operations.read import head_for_compare
 from orchestrator_cli.core.s3.operations.request import (
+    COMPLETION_SECONDS,
     SMALL_RESPONSE_SECONDS,
     BeforeRetry,
     Operation,
@@ -169,6 +170,7 @@ def _complete(
         query={"uploadId": upload_id},
         headers={**condition, "x-amz-mp-object-size": str(size_bytes)},
         body=SignedBody.of(_COMPLETE.format("".join(map(_completed_part, ordered))).encode()),
+        response_timeout_seconds=COMPLETION_SECONDS,
     )
     yield from fetch(request, document_parser(what, "CompleteMultipartUpload"))
 

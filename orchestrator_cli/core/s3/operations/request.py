@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar
 from urllib.parse import urlsplit
@@ -35,11 +35,14 @@ Sink = Callable[[bytes], object]
 
 # The time limit of a small response, however slowly it arrives.
 SMALL_RESPONSE_SECONDS = 120.0
+# The same for a response that is hardly more than a status, from when its request is sent.
+STATUS_SECONDS = 60.0
+# S3 says that it completes a large upload in minutes, and sends spaces meanwhile.
+COMPLETION_SECONDS = 300.0
 # A larger one may take longer, at this rate.
 _SLOWEST_BYTES_PER_SECOND = 8 * 1024
-# The time limit of any other request; a large body has more, since a rate limit may be shared.
-_LONGEST_SECONDS = 4 * 3600.0
-_SLOWEST_SENT_BYTES_PER_SECOND = 1024
+# A body that any network sends in a moment.
+_SMALL_BYTES = 64 * 1024
 _ASKS_FOR_LESS = frozenset({429, 503})
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 _SECONDS = r"[0-9]{1,6}"
@@ -74,6 +77,16 @@ class OperationRequest(Protocol):
         ...
 
     @property
+    def kind(self) -> str:
+        """What it has in common with the requests that are throttled when it is."""
+        ...
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether sending it or its response may take long on a slow network."""
+        ...
+
+    @property
     def before_retry(self) -> BeforeRetry | None:
         """A function that takes the error and returns an operation to run before the next attempt.
 
@@ -96,7 +109,8 @@ class S3Request:
     `open_sink` is called before each try and returns what takes the body; without it the body is
     collected, up to `max_body_bytes`.
     `presigned_url` is where it goes if a server has signed it, with its headers as they are.
-    `total_timeout_seconds` is for a response that is small; without it hours may go by.
+    `total_timeout_seconds` is for a response that is small, `response_timeout_seconds` for one
+    whose request may be large: it begins once that is sent.
     For `what`, `before_retry` and `is_retried` see `OperationRequest`.
     """
 
@@ -111,8 +125,21 @@ class S3Request:
     max_body_bytes: int = MAX_BODY_BYTES
     presigned_url: str | None = None
     total_timeout_seconds: float | None = None
+    response_timeout_seconds: float = STATUS_SECONDS
     before_retry: BeforeRetry | None = None
     is_retried: bool = True
+
+    @property
+    def kind(self) -> str:
+        """What it has in common with the requests that are throttled when it is."""
+        if self.method in ("PUT", "POST"):
+            return "replace" if "if-match" in self.headers else "create"
+        return self.method if self.key else "list"
+
+    @property
+    def takes_long(self) -> bool:
+        """Whether sending it or its response may take long on a slow network."""
+        return self.body.size_bytes > _SMALL_BYTES or self.open_sink is not None
 
 
 # It is sent a response for a request (of HTTP for an S3Request), nothing for a Sleep, and its
@@ -161,8 +188,8 @@ def http_request(request: S3Request, url: str, headers: Mapping[str, str]) -> Re
         body.body,
         request.open_sink() if request.open_sink is not None else None,
         request.max_body_bytes,
-        request.total_timeout_seconds
-        or _LONGEST_SECONDS + body.size_bytes / _SLOWEST_SENT_BYTES_PER_SECOND,
+        request.total_timeout_seconds,
+        None if request.total_timeout_seconds else request.response_timeout_seconds,
     )
 
 
@@ -196,7 +223,7 @@ def error_from_response(
         # Of a load balancer or a proxy, perhaps.
         error.name_peer(response.peer)
     error.is_throttled = error.is_throttled or response.status in _ASKS_FOR_LESS
-    error.retry_after_seconds = _retry_after(response)
+    error.retry_after_seconds = retry_after(response)
     return error
 
 
@@ -212,18 +239,43 @@ def _is_of_another(response: Response) -> bool:
 
 def _not_s3(response: Response, what: str) -> NotS3Error:
     error = unexpected_response(what)
-    location = urlsplit(response.headers.get("location", ""))
-    if location.hostname:
-        # Without its path and query, which may hold a signature.
-        target = printable(f"{location.scheme}://{location.hostname}")
-        error.message = f"{error.message}: it redirects to {target}"
-        error.args = (error.message,)
+    error.message += redirect_target(response) or ""
+    error.args = (error.message,)
     return error
 
 
-def _retry_after(response: Response) -> float | None:
+def redirect_target(response: Response) -> str | None:
+    """Return words for where a response redirects; None for one that does not."""
+    if response.status not in _REDIRECTS:
+        return None
+    location = urlsplit(response.headers.get("location", ""))
+    # Without its path and query, which may hold a signature.
+    if not location.hostname:
+        return ""
+    return printable(f": it redirects to {location.scheme}://{location.hostname}")
+
+
+def retry_after(response: Response) -> float | None:
+    """Return after how many seconds the server wants the next request, where it says so."""
     text = response.headers.get("retry-after", "")
-    return float(text) if re.fullmatch(_SECONDS, text) else None
+    if not text or re.fullmatch(_SECONDS, text):
+        return float(text) if text else None
+    at = _parse_date(text)
+    if at is None:
+        return None
+    # By the server's own clock, where it tells the time.
+    now = _parse_date(response.headers.get("date", "")) or datetime.now(UTC)
+    return max(0.0, (at - now).total_seconds())
+
+
+def _parse_date(text: str) -> datetime | None:
+    from email.utils import parsedate_to_datetime
+
+    try:
+        found = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def require_etag(response: Response, what: str) -> str:

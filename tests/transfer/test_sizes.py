@@ -9,6 +9,7 @@ import pytest
 
 from tests.support.commands.small_scale import hurry
 from tests.support.proxy.connection import Connection
+from tests.support.proxy.faults import CorruptAnswer
 from tests.support.proxy.operations import Request
 from tests.support.proxy.quirks import Quirk, Reply, Server, ask
 from tests.support.scene import Scene
@@ -116,3 +117,12 @@ def test_a_whole_object_is_as_good_as_a_range_that_covers_it(scene: Scene, execu
         result = scene.cli("logs", execution, name, *options).expect(7)
         assert result.stdout == b""
         assert "bytes came that were asked for" in result.err
+
+
+def test_a_search_notices_that_a_long_log_was_changed_on_the_way(
+    scene: Scene, execution: str
+) -> None:
+    scene.recorder.inject(CorruptAnswer(offset=3), "GetObject", times=None, key=r".*stdout\.log")
+    result = scene.cli("grep", "nowhere", "--log", "stdout").expect(3)
+    assert "stdout: read of" in result.err
+    assert "do not match their checksum" in result.err

@@ -57,6 +57,7 @@ def head_object(key: str, *, with_checksum: bool = False) -> Operation[ObjectMet
     headers = {"x-amz-checksum-mode": "ENABLED"} if with_checksum else {}
 
     def parse(response: Response) -> ObjectMetadata:
+        require_etag(response, what)
         size = response.header("content-length")
         if _SIZE.fullmatch(size) is None:
             raise unexpected_response(what)

@@ -87,7 +87,7 @@ def check_listed_size(head: ObjectMetadata, listed_bytes: int) -> None:
         raise IntegrityError(
             f"{printable(head.key)}: it has {head.size_bytes:,} bytes where it was looked up, and"
             f" {listed_bytes:,} in the listing",
-            hint="run the same command again",
+            hint="look for a proxy on the way that changes responses",
         )
 
 

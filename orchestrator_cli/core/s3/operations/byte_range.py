@@ -10,7 +10,7 @@ from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.s3.operations.request import S3Request, Sink, require_etag, timeout_for
 
 _CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
-_AGAIN = "run the same command again; if that does not help, look for a proxy that changes answers"
+_HINT = "look for a proxy on the way that changes responses"
 
 
 def range_request(key: str, what: str, offset_bytes: int, size_bytes: int) -> S3Request:
@@ -67,7 +67,7 @@ class ByteRange:
         begin = self._received_bytes
         end = self._received_bytes = begin + len(data)
         if end > self._size_bytes:
-            message = f"more than the {self._size_bytes} bytes came that were asked for"
+            message = f"more than the {self._size_bytes:,} bytes came that were asked for"
             raise self._unequal(message)
         self._view[begin:end] = data
 
@@ -79,7 +79,7 @@ class ByteRange:
             raise self._unequal(f"byte {first} came where {self._offset_bytes} was asked for")
         if self._object_bytes not in (None, object_bytes):
             raise self._unequal(
-                f"it has {object_bytes} bytes, and {self._object_bytes} where it was looked up"
+                f"it has {object_bytes:,} bytes, and {self._object_bytes:,} where it was looked up"
             )
         received_bytes = self._received_bytes
         wanted_bytes = min(first + self._size_bytes, object_bytes) - first
@@ -99,4 +99,4 @@ class ByteRange:
         return 0, self._received_bytes - 1, self._received_bytes
 
     def _unequal(self, message: str) -> IntegrityError:
-        return IntegrityError(f"{self._what}: {message}", hint=_AGAIN, retryable=True)
+        return IntegrityError(f"{self._what}: {message}", hint=_HINT, retryable=True)

@@ -151,7 +151,11 @@ class UploadService:
         if index is None:
             raise UsageError("the body is not an index of the stored log")
         start = max(0, log.size_bytes - TAIL_BYTES)
-        tail = self.store.get_range(log.key, start, TAIL_BYTES) if log.size_bytes else b""
+        tail = (
+            self.store.get_range(log.key, start, TAIL_BYTES, object_bytes=log.size_bytes)
+            if log.size_bytes
+            else b""
+        )
         target = DirectTarget(self.store)
         for put in target.put_index(log.key, index.to_bytes(), bytes(tail)):
             self.store.run(put)

@@ -27,7 +27,7 @@ from tests.bench.resuming import run_resume_bench
 from tests.bench.sink import find_nginx, run_sink
 from tests.support.commands.running import process_environment
 
-TINY = Sizes(3, 100, 1 << 20, 1 << 20, 1, 1 << 20)
+TINY = Sizes(3, 100, 1 << 20, 1 << 20, 1 << 20, 1, 1 << 20)
 
 
 def test_a_tool_that_cannot_resume_is_seen_to_send_again(tmp_path: Path) -> None:

@@ -366,7 +366,7 @@ class _Ongoing(Fault):
 
     def request_head(self, waiting: Waiting) -> None:
         headers = {
-            "ETag": '"e"',
+            "ETag": f'"{"0" * 32}"',
             "Last-Modified": "Sat, 31 Jan 2026 08:00:00 GMT",
             "x-amz-storage-class": "DEEP_ARCHIVE",
             "x-amz-restore": 'ongoing-request="true"',

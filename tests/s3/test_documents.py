@@ -156,8 +156,28 @@ def test_whatever_a_document_holds_it_is_understood_or_an_error_of_ours(
 def test_a_listing_that_goes_on_where_it_was_is_refused() -> None:
     again = "<IsTruncated>true</IsTruncated><NextContinuationToken>t</NextContinuationToken>"
     client, _ = canned([answer(listing(CONTENT, again))])
-    with pytest.raises(OrchestratorError, match="does not say how it goes on"):
+    with pytest.raises(UnavailableError, match="does not say how the listing goes on"):
         client.run(list_objects(ListQuery(PREFIX), "t"))
+
+
+# By code units, as some languages compare, the face would come first.
+@pytest.mark.parametrize("names", [("b", "a"), ("a", "a"), ("\U0001f600", "\uffee")])
+def test_names_that_do_not_ascend_are_no_listing(names: tuple[str, str]) -> None:
+    """A file would be counted twice, or missed where two listings are merged."""
+    objects = "".join(
+        f"<Contents>{elements(CONTENT | {'Key': PREFIX + name})}</Contents>" for name in names
+    )
+    prefixes = "".join(
+        f"<CommonPrefixes>{elements({'Prefix': f'{PREFIX}{name}/'})}</CommonPrefixes>"
+        for name in names
+    )
+    for inner in (objects, prefixes):
+        with pytest.raises(UnavailableError, match="the keys are not in its order, or come twice"):
+            page(f"<ListBucketResult>{inner}</ListBucketResult>")
+    progress = ListingProgress("listing of k")
+    progress.check([names[0], f"{names[0]}/"])
+    with pytest.raises(UnavailableError, match="the keys are not in its order, or come twice"):
+        progress.check([names[1], "\U0010ffff"])
 
 
 def test_pages_without_end_are_noticed() -> None:

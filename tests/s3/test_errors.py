@@ -267,6 +267,8 @@ def test_an_answer_means_the_same_whoever_got_it(
         (405, UnsupportedError, False),
         (409, ConflictError, True),
         (412, ConflictError, False),
+        (421, UnavailableError, True),
+        (425, UnavailableError, True),
         (429, UnavailableError, True),
         (500, UnavailableError, True),
         (501, UnsupportedError, False),

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -13,7 +15,11 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations import read as read_operations
 from orchestrator_cli.core.s3.operations.read import get_object_if_checksum_matches
 from orchestrator_cli.core.s3.types import PutOutcome
+from tests.support.commands.small_scale import hurry
 from tests.support.proxy import faults
+from tests.support.proxy.connection import Connection
+from tests.support.proxy.operations import Request
+from tests.support.proxy.quirks import Quirk, Reply, Server, pretend
 from tests.support.scene import Scene
 from tests.support.servers.scripted import Peer, scripted
 from tests.support.stored.engine import content, key_of, open_store
@@ -165,3 +171,52 @@ def test_a_server_that_asks_for_less_is_given_the_rest_that_it_wants(scene: Scen
     (error,) = told
     assert error.is_throttled
     assert error.retry_after_seconds == 0
+
+
+class RepeatsAKey(Quirk):
+    """The first key of a page comes twice."""
+
+    def reply(self, request: Request, reply: Reply, connection: Connection) -> None:
+        if request.operation == "ListObjectsV2":
+            reply.body = re.sub(
+                rb"<Contents>.*?</Contents>", rb"\g<0>\g<0>", reply.body, count=1, flags=re.DOTALL
+            )
+
+
+def test_a_file_that_is_listed_twice_is_not_counted_twice(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hurry(monkeypatch.setattr)
+    execution = scene.put_execution(files={"logs/stdout.log": DATA, "artifacts/custom/a": DATA})
+    pretend(scene.recorder, Server(RepeatsAKey()))
+    for command in ("finish", execution, "--result", "pass"), ("ls", execution):
+        result = scene.cli(*command).expect(9)
+        assert result.stdout == b""
+        assert urlsplit(scene.recorder.endpoint_url).netloc in result.err
+        assert "check the endpoint, and whether its server lists keys as S3 does" in result.err
+    assert scene.record(execution)["status"] == "running"
+
+
+def test_a_page_in_place_of_a_look_up_is_no_object_of_somebody_else(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It was called other content of the key, and a stored file that differs."""
+
+    class Portal(faults.Fault):
+        def request_head(self, waiting: faults.Waiting) -> None:
+            headers = {
+                "Last-Modified": "Mon, 02 Feb 2026 10:00:00 GMT",
+                "ETag": '"66fb-264"',
+                "Content-Type": "text/html",
+            }
+            raise faults.Answered(200, b"", headers)
+
+    hurry(monkeypatch.setattr)
+    execution = scene.new_execution()
+    tree = scene.write_tree({"stdout.log": DATA})
+    scene.cli("upload", execution, tree).ok()
+    scene.cli("finish", execution, "--result", "pass").ok()
+    scene.recorder.inject(Portal(), "HeadObject", times=None, key="stdout.log")
+    for command in ("verify", execution), ("upload", execution, tree):
+        result = scene.cli(*command).expect(9)
+        assert "what answered is not S3" in result.err

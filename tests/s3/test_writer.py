@@ -321,15 +321,22 @@ def test_nor_has_it_a_part(store: ArtifactStore, recorder: Proxy) -> None:
     assert recorder.count("UploadPart") == 3
 
 
-LOOKED_UP = "Content-Length: 5", "Last-Modified: Mon, 02 Feb 2026 10:00:00 GMT"
+LOOKED_UP = (
+    "Content-Length: 5",
+    "Last-Modified: Mon, 02 Feb 2026 10:00:00 GMT",
+    f'ETag: "{md5(DATA).hex()}"',
+)
 
 
 @pytest.mark.parametrize(
     "told",
     [
-        LOOKED_UP[:1],
+        (LOOKED_UP[0], LOOKED_UP[2]),
         LOOKED_UP[1:],
-        (LOOKED_UP[0], "Last-Modified: yesterday"),
+        (LOOKED_UP[0], "Last-Modified: yesterday", LOOKED_UP[2]),
+        LOOKED_UP[:2],
+        # What a web server gives to a page.
+        (*LOOKED_UP[:2], 'ETag: "66fb-264"'),
     ],
 )
 def test_a_look_up_that_lacks_what_every_s3_says_is_not_believed(

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogBytes, LogState
-from orchestrator_cli.core.base.errors import UnavailableError
-from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.logs.index import LogIndex
 from orchestrator_cli.core.retention.archive import explain_archived_errors
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -46,7 +44,6 @@ class FinalLog:
 
     def _read(self, offset: int, length: int) -> memoryview:
         with explain_archived_errors(self.store, self.head.key, self.now()):
-            data = self.store.get_range(self.head.key, offset, length)
-        if len(data) != length:
-            raise UnavailableError(f"read of {printable(self.head.key)}: incomplete response")
-        return data
+            return self.store.get_range(
+                self.head.key, offset, length, object_bytes=self.head.size_bytes
+            )

@@ -118,6 +118,7 @@ def _compare_logs(
             execution_prefix(record.execution_id) + path,
             0,
             min(size, _MAX_LOG_BYTES),
+            object_bytes=size,
         )
         if size
         else iter(())

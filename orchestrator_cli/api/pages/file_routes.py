@@ -63,7 +63,7 @@ async def _iter_content(
     services: Services, head: ObjectMetadata, first: bytes
 ) -> AsyncIterator[bytes]:
     yield first
-    get_range = partial(services.reads.store.get_range, head.key)
+    get_range = partial(services.reads.store.get_range, head.key, object_bytes=head.size_bytes)
     for offset in range(len(first), head.size_bytes, _READ_BYTES):
         length = min(_READ_BYTES, head.size_bytes - offset)
         yield bytes(await services.workers.run_read(partial(get_range, offset, length)))

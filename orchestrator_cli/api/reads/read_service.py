@@ -155,11 +155,11 @@ class ReadService:
     def log_tail(self, text: str, name: str, lines: int) -> bytes:
         """Return the last lines of a log, 4 MiB at most."""
         head = find_log(self.store, parse_execution_id(text), _log_path(name))
-        floor = max(0, head.size_bytes - MAX_TAIL_BYTES)
-        start = tail_offset(self.store, head.key, head.size_bytes, lines, floor)
-        if start >= head.size_bytes:
+        size = head.size_bytes
+        start = tail_offset(self.store, head.key, size, lines, max(0, size - MAX_TAIL_BYTES))
+        if start >= size:
             return b""
-        return bytes(self.store.get_range(head.key, start, head.size_bytes - start))
+        return bytes(self.store.get_range(head.key, start, size - start, object_bytes=size))
 
     def check_ready(self) -> None:
         """Raise an OrchestratorError if the bucket cannot be listed."""

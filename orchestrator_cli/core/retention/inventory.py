@@ -97,7 +97,8 @@ class BucketInventory:
         """Yield the bytes of a list in pieces. Raises NotFoundError."""
         size_bytes = self._store.head_fast(key).size_bytes
         for offset in range(0, size_bytes, _READ_BYTES):
-            yield bytes(self._store.get_range(key, offset, min(_READ_BYTES, size_bytes - offset)))
+            wanted = min(_READ_BYTES, size_bytes - offset)
+            yield bytes(self._store.get_range(key, offset, wanted, object_bytes=size_bytes))
 
 
 class LocalInventory:

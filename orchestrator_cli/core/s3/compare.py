@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from orchestrator_cli.core.base.errors import IntegrityError
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.checksum import RandomAccessReader, composite, hash_range, parse_etag
 from orchestrator_cli.core.s3.part_plan import plan_parts
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
@@ -77,6 +79,16 @@ def matches_stored(
     if known is not None and _same_kind(stored, known):
         return stored.checksum == known.checksum
     return stored.checksum == compute_checksum_like(source, size_bytes, stored)
+
+
+def check_listed_size(head: ObjectMetadata, listed_bytes: int) -> None:
+    """Raise IntegrityError where a look-up says another size than the listing."""
+    if head.size_bytes != listed_bytes:
+        raise IntegrityError(
+            f"{printable(head.key)}: it has {head.size_bytes:,} bytes where it was looked up, and"
+            f" {listed_bytes:,} in the listing",
+            hint="look for a proxy on the way that changes responses",
+        )
 
 
 def _whole_sha256(head: ObjectMetadata) -> Checksum | None:

@@ -197,6 +197,9 @@ _BY_STATUS: dict[int, ErrorMeaning] = {
     408: _BUSY,
     409: _CONCURRENT,
     412: _CHANGED,
+    # Too early, or on a connection for another host: both ask for the same request once more.
+    421: _BUSY,
+    425: _BUSY,
     429: _BUSY,
     **dict.fromkeys((301, 302, 303, 307, 308), _REDIRECTED),
     405: _UNSUPPORTED,

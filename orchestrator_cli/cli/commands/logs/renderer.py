@@ -13,7 +13,11 @@ from orchestrator_cli.core.executions.logs.finding import (
     open_log_with_prefix,
     tail_offset,
 )
-from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified, iter_range
+from orchestrator_cli.core.transfer.download.range_reader import (
+    confirm_size,
+    iter_object_verified,
+    iter_range,
+)
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.execution_logs import ExecutionLogs
@@ -102,6 +106,8 @@ class LogRenderer:
 
     def _read_end(self, log: ObjectMetadata, lines: int) -> Iterator[memoryview]:
         store = self._logs.store
+        if not log.size_bytes:
+            confirm_size(store, log)
         start = tail_offset(store, log.key, log.size_bytes, lines)
         yield from iter_range(store, log.key, start, log.size_bytes)
 

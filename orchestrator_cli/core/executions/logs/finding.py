@@ -181,7 +181,7 @@ def tail_offset(
     wanted, end, step = lines, size_bytes, _TAIL_STEP_BYTES
     while end > floor_bytes:
         start = max(floor_bytes, end - step)
-        block = bytes(store.get_range(key, start, end - start))
+        block = bytes(store.get_range(key, start, end - start, object_bytes=size_bytes))
         if end == size_bytes and block.endswith(b"\n"):
             wanted += 1
         position = _nth_last_newline(block, wanted)

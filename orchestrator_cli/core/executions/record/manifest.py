@@ -9,7 +9,7 @@ from typing import NamedTuple, Protocol
 from orchestrator_cli.core.executions.listings.executions import list_files
 from orchestrator_cli.core.executions.record.metadata import Artifact, ExecutionMetadata, Failure
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.compare import best_stored_checksum
+from orchestrator_cli.core.s3.compare import best_stored_checksum, check_listed_size
 from orchestrator_cli.core.s3.operations.read import head_for_compare
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
@@ -64,6 +64,7 @@ def _describe(
     head = yield from head_for_compare(listed.key)
     if head is None:
         return None
+    check_listed_size(head, listed.size_bytes)
     stored = best_stored_checksum(head)
     return Artifact(
         path=path,

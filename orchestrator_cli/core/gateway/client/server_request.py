@@ -164,7 +164,7 @@ def _unknown(response: Response, kind: str, what: str, base_url: str) -> Orchest
     message = f"{what}: {base_url} answered {status}"
     if kind not in ("", "http"):
         return OrchestratorError(message, hint="the server's log may tell more")
-    if status >= 500 or status in (408, 429):
+    if status >= 500 or status in (408, 421, 425, 429):
         error = UnavailableError(message, retryable=True)
         error.is_throttled = status in (429, 503)
         return error

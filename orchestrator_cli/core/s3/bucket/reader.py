@@ -147,10 +147,19 @@ class ObjectReader:
         return self.run(get_object(key, max_bytes))
 
     def get_range(
-        self, key: str, offset_bytes: int, size_bytes: int, into: bytearray | None = None
+        self,
+        key: str,
+        offset_bytes: int,
+        size_bytes: int,
+        into: bytearray | None = None,
+        object_bytes: int | None = None,
     ) -> memoryview:
-        """Read a range of an object, as a view of `into` if given; shorter where it ends."""
-        return self.run(get_range(key, offset_bytes, size_bytes, into))
+        """Read a range of an object, as a view of `into` if given; shorter where it ends.
+
+        `object_bytes` is the object's size as far as is known. Raises IntegrityError where the
+        response says another one.
+        """
+        return self.run(get_range(key, offset_bytes, size_bytes, into, object_bytes))
 
     def list_objects(
         self,

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import pairwise
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
-from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.error_codes import unexpected_response
+from orchestrator_cli.core.s3.error_codes import NotS3Error, unexpected_response
 from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
     Operation,
@@ -26,6 +26,7 @@ from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
 PAGE_KEYS = 1000
 # S3 may return empty pages while it skips many deleted keys.
 _MAX_EMPTY_PAGES = 100
+_LISTING_HINT = "check the endpoint, and whether its server lists keys as S3 does"
 
 
 class ListQuery(NamedTuple):
@@ -83,7 +84,7 @@ def list_objects(query: ListQuery, token: str | None = None) -> Operation[ListPa
 
 
 class ListingProgress:
-    """Raises UnavailableError for pages that make no progress, which S3 never sends."""
+    """Raises UnavailableError for pages that are no continuation of each other, as S3's are."""
 
     def __init__(self, what: str) -> None:
         self._what = what
@@ -91,13 +92,13 @@ class ListingProgress:
         self._empty_pages = 0
 
     def check(self, names: list[str]) -> None:
-        """Take the names of the next page: one of them comes after all of the pages before."""
+        """Take the names of the next page, which come after those of all pages before."""
         self._empty_pages = 0 if names else self._empty_pages + 1
-        last_name = max(names, default="")
-        stands_still = bool(names) and last_name <= self._last_name
-        if stands_still or self._empty_pages > _MAX_EMPTY_PAGES:
+        if self._empty_pages > _MAX_EMPTY_PAGES:
             raise unexpected_response(self._what)
-        self._last_name = max(self._last_name, last_name)
+        if names and min(names) <= self._last_name:
+            raise unordered_listing(self._what)
+        self._last_name = max(names, default=self._last_name)
 
 
 def document_request(method: str, key: str, what: str, query: dict[str, str]) -> S3Request:
@@ -125,14 +126,31 @@ def _parse_page(page: XmlElement, query: ListQuery, token: str | None) -> ListPa
     listed = ListPage(objects, prefixes, following)
     if not all(name.startswith(query.prefix) for name in listed.names):
         raise page.unexpected()
+    if not (_ascends([item.key for item in objects]) and _ascends(prefixes)):
+        raise unordered_listing(query.what)
     if following is not None and following in ("", token):
         raise endless_listing(query.what)
     return listed
 
 
-def endless_listing(what: str) -> OrchestratorError:
+def _ascends(names: list[str]) -> bool:
+    # Code points have the order of their bytes in UTF-8, which is S3's.
+    return all(name < following for name, following in pairwise(names))
+
+
+def unordered_listing(what: str) -> NotS3Error:
+    """Return the error for a listing that repeats a key or has them in another order than S3.
+
+    Files would be counted twice, or be missed where two listings are merged.
+    """
+    message = f"{what}: what answered is not S3: the keys are not in its order, or come twice"
+    return NotS3Error(message, hint=_LISTING_HINT, retryable=True)
+
+
+def endless_listing(what: str) -> NotS3Error:
     """Return the error for a listing whose next page would be the same one for ever."""
-    return OrchestratorError(f"{what}: the server does not say how it goes on")
+    message = f"{what}: what answered is not S3: the server does not say how the listing goes on"
+    return NotS3Error(message, hint=_LISTING_HINT, retryable=True)
 
 
 def _parse_object(item: XmlElement, decode: Callable[[str], str]) -> ObjectSummary:

@@ -157,7 +157,9 @@ def has_content(
     same = matches_stored(source, size_bytes, head, known)
     if same is None:
         local = hash_range(source, "sha256", 0, size_bytes)
-        same = local == (yield from hash_stored_range(head.key, "sha256", 0, size_bytes))
+        same = local == (
+            yield from hash_stored_range(head.key, "sha256", 0, size_bytes, size_bytes)
+        )
     return same
 
 

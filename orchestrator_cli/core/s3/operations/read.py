@@ -16,6 +16,7 @@ from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.s3.checksum import create_hash, sha256
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.core.s3.error_codes import INVALID_RANGE, unexpected_response
+from orchestrator_cli.core.s3.operations.byte_range import ByteRange, range_request
 from orchestrator_cli.core.s3.operations.object_head import (
     SHA256_HEADER,
     parse_age_seconds,
@@ -25,14 +26,12 @@ from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
     Operation,
     S3Request,
-    Sink,
     fetch,
     require_etag,
     timeout_for,
 )
 from orchestrator_cli.core.s3.types import ObjectMetadata
 
-_CONTENT_RANGE = re.compile(r"bytes ([0-9]{1,18})-([0-9]{1,18})/([0-9]{1,18})")
 _SIZE = re.compile(r"[0-9]{1,18}")
 # A response without a body has no error code, only its status.
 _UNEXPLAINED_CODES = frozenset({"", "400", "403"})
@@ -58,6 +57,7 @@ def head_object(key: str, *, with_checksum: bool = False) -> Operation[ObjectMet
     headers = {"x-amz-checksum-mode": "ENABLED"} if with_checksum else {}
 
     def parse(response: Response) -> ObjectMetadata:
+        require_etag(response, what)
         size = response.header("content-length")
         if _SIZE.fullmatch(size) is None:
             raise unexpected_response(what)
@@ -79,7 +79,7 @@ def head_object(key: str, *, with_checksum: bool = False) -> Operation[ObjectMet
 def _explain_refusal(key: str, what: str) -> Operation[None]:
     """Raise the reason for a refused HEAD, by a GET: only that response has a body."""
     try:
-        yield _range_request(key, what, 0, 1)
+        yield range_request(key, what, 0, 1)
     except OrchestratorError as error:
         if error.code != INVALID_RANGE:
             raise
@@ -108,7 +108,7 @@ def get_object(key: str, max_bytes: int | None = None) -> Operation[ObjectConten
     what = f"read of {printable(key)}"
     request = _whole_request(key, what)
     if max_bytes is not None:
-        request = _range_request(key, what, 0, max_bytes + 1)
+        request = range_request(key, what, 0, max_bytes + 1)
 
     def parse(response: Response) -> ObjectContent:
         if max_bytes is not None and len(response.body) > max_bytes:
@@ -159,54 +159,46 @@ def get_prefix(key: str, size_bytes: int) -> Operation[tuple[ObjectMetadata, mem
 
     Of an empty object it raises an error of the code INVALID_RANGE.
     """
-    what = f"read of {printable(key)}"
+    begin = ByteRange(key, 0, size_bytes)
 
-    def parse(response: Response) -> tuple[ObjectMetadata, memoryview]:
-        total = _check_range(response, what, 0, size_bytes, len(response.body))
-        return parse_object_head(key, response, total), memoryview(response.body)
+    def parse(response: Response) -> ObjectMetadata:
+        return parse_object_head(key, response, begin.check(response))
 
-    return (yield from fetch(_range_request(key, what, 0, size_bytes), parse))
+    head = yield from fetch(begin.request(), parse)
+    return head, begin.received()
 
 
 def get_range(
-    key: str, offset_bytes: int, size_bytes: int, buffer: bytearray | None = None
+    key: str,
+    offset_bytes: int,
+    size_bytes: int,
+    buffer: bytearray | None = None,
+    object_bytes: int | None = None,
 ) -> Operation[memoryview]:
-    """Read a range of an object, as a view of `buffer` if given; shorter where the object ends."""
-    what = f"read of {printable(key)}"
-    view = memoryview(bytearray(size_bytes) if buffer is None else buffer)[:size_bytes]
-    received = 0
+    """Read a range of an object, as a view of `buffer` if given; shorter where the object ends.
 
-    def open_sink() -> Sink:
-        nonlocal received
-        received = 0
-        return take
-
-    def take(data: bytes) -> None:
-        # Called for each 16 KiB.
-        nonlocal received
-        begin = received
-        received += len(data)
-        if received > size_bytes:
-            raise _ignores_ranges(what)
-        view[begin:received] = data
-
-    request = _range_request(key, what, offset_bytes, size_bytes)
-    request.open_sink = open_sink
-    request.check = lambda response: _check_range(
-        response, what, offset_bytes, size_bytes, received
-    )
-    yield request
-    return view[:received]
+    `object_bytes` is the size of the object as it was looked up or listed: a response that says
+    another one is an IntegrityError.
+    """
+    wanted = ByteRange(key, offset_bytes, size_bytes, buffer, object_bytes)
+    yield wanted.request()
+    return wanted.received()
 
 
 def hash_stored_range(
-    key: str, algorithm: str, offset_bytes: int, size_bytes: int
+    key: str,
+    algorithm: str,
+    offset_bytes: int,
+    size_bytes: int,
+    object_bytes: int | None = None,
 ) -> Operation[bytes]:
-    """Read a range of an object back and return its binary digest."""
+    """Read a range of an object back and return its binary digest; see `get_range`."""
     digest = create_hash(algorithm)
     end = offset_bytes + size_bytes
     for offset in range(offset_bytes, end, _READ_BACK_BYTES):
-        digest.update((yield from get_range(key, offset, min(_READ_BACK_BYTES, end - offset))))
+        wanted_bytes = min(_READ_BACK_BYTES, end - offset)
+        part = yield from get_range(key, offset, wanted_bytes, object_bytes=object_bytes)
+        digest.update(part)
     return digest.digest()
 
 
@@ -223,38 +215,3 @@ def _check_content(response: Response, what: str) -> None:
     if recorded is not None and recorded != sha256(response.body).hex():
         message = f"{what}: the bytes received do not match their checksum"
         raise IntegrityError(message, retryable=True)
-
-
-def _range_request(key: str, what: str, offset_bytes: int, size_bytes: int) -> S3Request:
-    return S3Request(
-        "GET",
-        key,
-        what,
-        headers={"range": f"bytes={offset_bytes}-{offset_bytes + size_bytes - 1}"},
-        total_timeout_seconds=timeout_for(size_bytes),
-    )
-
-
-def _check_range(
-    response: Response, what: str, offset_bytes: int, size_bytes: int, received_bytes: int
-) -> int:
-    """Return an object's size once a partial response is whole.
-
-    Some servers and proxies send less than was asked for and say so in the headers only; a caller
-    that took it for the end of the object would be wrong without notice.
-    """
-    require_etag(response, what)
-    # Some servers send the range with status 200.
-    match = _CONTENT_RANGE.fullmatch(response.header("content-range"))
-    if match is None or int(match[1]) != offset_bytes:
-        raise _ignores_ranges(what)
-    total_bytes = int(match[3])
-    wanted_bytes = min(offset_bytes + size_bytes, total_bytes) - offset_bytes
-    if received_bytes != wanted_bytes or int(match[2]) != offset_bytes + wanted_bytes - 1:
-        message = f"{what}: {received_bytes} bytes came where {wanted_bytes} were asked for"
-        raise IntegrityError(message, hint="run the same command again", retryable=True)
-    return total_bytes
-
-
-def _ignores_ranges(what: str) -> OrchestratorError:
-    return OrchestratorError(f"{what}: the server ignores byte ranges")

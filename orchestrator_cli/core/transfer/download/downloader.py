@@ -24,7 +24,7 @@ from orchestrator_cli.core.executions.listings.executions import ListedFile
 from orchestrator_cli.core.files.checks import UnsafeFileError
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.checksum import FdReader
-from orchestrator_cli.core.s3.compare import best_stored_checksum
+from orchestrator_cli.core.s3.compare import best_stored_checksum, check_listed_size
 from orchestrator_cli.core.s3.operations.put import has_content
 from orchestrator_cli.core.s3.operations.read import get_object_if_checksum_matches
 from orchestrator_cli.core.s3.operations.request import Operation
@@ -172,6 +172,7 @@ class Downloader:
         head = yield from self._store.index.head_for_compare(listed.key)
         if head is None:
             raise NotFoundError(f"{printable(path)}: not found")
+        check_listed_size(head, listed.size_bytes)
         work = partial(self._compare_or_fetch, head, place)
         fetched: tuple[PutOutcome, int] = yield self._engine.run_file(work)
         outcome, resumed = fetched
@@ -262,7 +263,8 @@ class Downloader:
         if head.size_bytes > BASE_PART_BYTES:
             return iter_range(self._store, head.key, start_bytes, head.size_bytes)
         # In one request, since many small files are fetched at once anyway.
-        return [self._store.get_range(head.key, start_bytes, left)] if left else []
+        read = partial(self._store.get_range, object_bytes=head.size_bytes)
+        return [read(head.key, start_bytes, left)] if left else []
 
     def _verified(self, head: ObjectMetadata, arrived: PartialFile) -> bool:
         source = FdReader(arrived.file.fileno())

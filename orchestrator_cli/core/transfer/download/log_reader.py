@@ -5,17 +5,19 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
+from itertools import chain
 from typing import Protocol, TypeVar
 
 from orchestrator_cli.core.base.cancellation import bind_token, current_token
-from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
+from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.merging import Handover, raise_errors
 from orchestrator_cli.core.base.quantities import MIB
-from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.compare import check_listed_size
 from orchestrator_cli.core.s3.operations.read import get_object
 from orchestrator_cli.core.s3.operations.request import Operation
-from orchestrator_cli.core.s3.types import ObjectSummary
+from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
+from orchestrator_cli.core.transfer.download.range_reader import verify_blocks
 
 
 class StoredLog(Protocol):
@@ -39,18 +41,24 @@ _LARGE_LOGS_AT_ONCE = 32
 def read_log(store: ObjectReader, log: ObjectSummary) -> Iterator[bytes | memoryview]:
     """Yield the bytes of a log in order, a mebibyte at a time; each is good until the next.
 
-    A log of one such block is compared with its checksum.
+    Raises IntegrityError at their end where they do not match its checksum.
     """
     if log.size_bytes <= READ_BYTES:
         yield store.get(log.key).content
         return
-    buffer = bytearray(READ_BYTES)
-    for offset in range(0, log.size_bytes, READ_BYTES):
-        wanted = min(READ_BYTES, log.size_bytes - offset)
-        block = store.get_range(log.key, offset, wanted, buffer)
-        if len(block) != wanted:
-            raise UnavailableError(f"read of {printable(log.key)}: incomplete response")
-        yield block
+    head, first = store.get_prefix(log.key, READ_BYTES)
+    check_listed_size(head, log.size_bytes)
+    yield from verify_blocks(store, head, chain([first], _read_rest(store, head, first)))
+
+
+def _read_rest(
+    store: ObjectReader, head: ObjectMetadata, first: memoryview
+) -> Iterator[memoryview]:
+    """Yield what follows the first block."""
+    buffer, whole_bytes = bytearray(READ_BYTES), head.size_bytes
+    for offset in range(len(first), whole_bytes, READ_BYTES):
+        wanted = min(READ_BYTES, whole_bytes - offset)
+        yield store.get_range(head.key, offset, wanted, buffer, whole_bytes)
 
 
 def work_in_order(

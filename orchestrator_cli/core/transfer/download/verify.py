@@ -99,11 +99,9 @@ def _verify_object(
     expected = manifest.get(path)
     if expected is None and complete:
         return found(Finding.UNLISTED, "stored, but not in the manifest")
-    if expected is not None and (expected.size_bytes, expected.checksum) != (
-        head.size_bytes,
-        checksum,
-    ):
-        return found(Finding.DIFFERS, f"stored {checksum}, manifest {expected.checksum}")
+    difference = _difference(listed, head, checksum, expected)
+    if difference is not None:
+        return found(Finding.DIFFERS, difference)
     if stored is None:
         return found(Finding.UNVERIFIABLE, "S3 holds no checksum that can be recomputed")
     if read_back and (yield from read_back_checksum(head, stored)) != stored.checksum:
@@ -111,15 +109,26 @@ def _verify_object(
     return found(Finding.OK, str(checksum))
 
 
+def _difference(
+    listed: ObjectSummary, head: ObjectMetadata, checksum: str | None, expected: Artifact | None
+) -> str | None:
+    if head.size_bytes != listed.size_bytes:
+        return f"{head.size_bytes:,} bytes where it was looked up, {listed.size_bytes:,} listed"
+    if expected is None or (expected.size_bytes, expected.checksum) == (head.size_bytes, checksum):
+        return None
+    return f"stored {checksum}, manifest {expected.checksum}"
+
+
 def read_back_checksum(head: ObjectMetadata, like: StoredChecksum) -> Operation[Checksum]:
     """Read an object and return its checksum in the form of a stored one."""
-    algorithm = like.checksum.algorithm
+    algorithm, whole_bytes = like.checksum.algorithm, head.size_bytes
+    read = partial(hash_stored_range, head.key, algorithm, object_bytes=whole_bytes)
     if like.schedule is None:
-        digest = yield from hash_stored_range(head.key, algorithm, 0, head.size_bytes)
+        digest = yield from read(0, whole_bytes)
         return Checksum(algorithm, digest.hex())
     digests: list[bytes] = []
-    for _, offset_bytes, size_bytes in plan_parts(head.size_bytes, like.schedule):
-        digest = yield from hash_stored_range(head.key, algorithm, offset_bytes, size_bytes)
+    for _, offset_bytes, size_bytes in plan_parts(whole_bytes, like.schedule):
+        digest = yield from read(offset_bytes, size_bytes)
         digests.append(digest)
     return composite(algorithm, digests)
 

@@ -32,8 +32,8 @@ _PART_WORKERS = 16
 # A large file takes several round trips before its first part and after its last.
 _LARGE_FILES = 8
 _READERS = 2
-# Small requests beside the transfer of large files: two for each file. Two more read the record of
-# the execution and write the mark.
+# Small requests beside the transfer of large files: two for each file at once. Two more read the
+# record of the execution and write the mark.
 _REQUESTS = 2 * _LARGE_FILES + 2
 
 

@@ -33,7 +33,7 @@ _LOOK_SECONDS = 0.01
 _FAR_SECONDS = 0.02
 # TCP and TLS take one each, as a request does.
 _CONNECT_ROUND_TRIPS = 2
-# So many tasks go on before what they send is sent: with hundreds the network would wait for them.
+# How many tasks go on before what they send is sent: with hundreds, the network would wait.
 _TASKS_AT_ONCE = 16
 
 

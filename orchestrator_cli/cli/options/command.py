@@ -21,6 +21,7 @@ from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
     from click.parser import _OptionParser
+    from click.shell_completion import CompletionItem
 
 
 class OncePerOption(click.Command):
@@ -136,6 +137,11 @@ class Command(OncePerOption):
         """Write the help."""
         self.fill_in()
         super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what may come next; options have their help beside them."""
+        self.fill_in()
+        return super().shell_complete(ctx, incomplete)
 
     def _check_words(self, ctx: click.Context, args: list[str]) -> None:
         if any("--json" in param.opts for param in self.params):

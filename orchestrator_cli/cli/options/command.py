@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator_cli.cli.options.facts import fill_in
 from orchestrator_cli.cli.options.help import (
     Example,
     HelpContext,
@@ -128,6 +127,9 @@ class Command(OncePerOption):
 
     def fill_in(self) -> None:
         """Put the facts that the help and its options name in their places."""
+        # A line that asks for no help needs none.
+        from orchestrator_cli.cli.options.facts import fill_in
+
         self.help = fill_in(self.help or "")
         for param in self.params:
             if isinstance(param, click.Option):

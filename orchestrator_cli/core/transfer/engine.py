@@ -15,6 +15,7 @@ from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorErr
 from orchestrator_cli.core.base.memory_limiter import BufferPool, MemoryLimiter
 from orchestrator_cli.core.http.curl.loop import CurlLoop
 from orchestrator_cli.core.http.transport import Cancelled, Task
+from orchestrator_cli.core.s3.checksum import READ_SIZE
 from orchestrator_cli.core.s3.connection.connection import Connection
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
@@ -82,6 +83,8 @@ class TransferEngine:
         self.on_bytes = on_bytes
         self.observer = observer or IgnoringObserver()
         self.buffers = BufferPool(BASE_PART_BYTES)
+        # For files that are only hashed: the first part of each, beside all that `parts` limits.
+        self.read_buffers = BufferPool(READ_SIZE)
         self._concurrency = concurrency
         self._held_bytes = 0
         self._unfinished_runs: list[Generator[object]] = []

@@ -83,7 +83,7 @@ class TransferEngine:
         self.on_bytes = on_bytes
         self.observer = observer or IgnoringObserver()
         self.buffers = BufferPool(BASE_PART_BYTES)
-        # For files that are only hashed: the first part of each, beside all that `parts` limits.
+        # For parts that are only hashed: the first of each file is, beside all that `parts` limits.
         self.read_buffers = BufferPool(READ_SIZE)
         self._concurrency = concurrency
         self._held_bytes = 0

@@ -270,12 +270,13 @@ def test_a_link_across_a_fold_leads_on_and_a_stray_escape_hides_nothing(
 ) -> None:
     address = "https://example.org/" + "p" * 200
     log = b"x" * (8 * 1024 - 100) + f"\x1b]8;;{address}\x1b\\".encode() + b"link\x1b]8;;\x1b\\\n"
-    log += "\x1b[12é shown\n".encode()
+    log += "\x1b[12é shown\n".encode() + b"\x1b]0;a title without end\n" + b"\x1bP the last\n"
     execution_id = scene.put_execution(files={"logs/stdout.log": log}, **ENDED)
     server, tab = serve(), new_tab()
     open_log(tab, server, execution_id)
-    tab.wait_for_row("shown")
+    tab.wait_for_row("last")
     link = tab.page.locator(".row code a")
     assert (link.get_attribute("href"), link.inner_text()) == (address, "link")
-    assert "[12é shown" in tab.rows()
+    texts = tab.page.locator(".row code").all_inner_texts()
+    assert texts[-3:] == ["[12é shown", "]0;a title without end", "P the last"]
     assert tab.seen.problems == []

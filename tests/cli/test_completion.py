@@ -74,6 +74,19 @@ def test_commands_and_options_are_offered(complete: Complete) -> None:
     assert complete("finish", "X", "--result", "") == ["pass", "fail", "error"]
 
 
+@pytest.mark.parametrize("shell", ["zsh", "fish"])
+def test_options_are_offered_with_their_help(cli: RunCommand, shell: str) -> None:
+    words = "orchestrator restore --"
+    env = {
+        "_ORCHESTRATOR_COMPLETE": f"{shell}_complete",
+        "COMP_WORDS": words,
+        "COMP_CWORD": "--" if shell == "fish" else "2",
+    }
+    out = cli(env=env).ok().out
+    assert "bulk is cheaper and takes up to 48 hours, standard up to 12." in out
+    assert "$" not in out
+
+
 @pytest.mark.parametrize("command", ["show", "ls", "logs", "upload"])
 def test_ids_are_offered_the_newest_first(complete: Complete, ids: list[str], command: str) -> None:
     assert complete(command, "") == ids

@@ -225,6 +225,11 @@ def test_interrupted_it_says_how_to_go_on(
     err = child.wait(60).expect(130).err
     assert f"orchestrator upload {execution} {file} --via {via.url}" in err
     assert via.tokens.upload not in err
+    (failure,) = scene.record(execution)["failures"]
+    assert (failure["path"], failure["error"]) == (
+        "artifacts/custom/big.bin",
+        "not stored: interrupted",
+    )
     hold.released.set()
 
 

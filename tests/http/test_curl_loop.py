@@ -14,6 +14,7 @@ import pytest
 
 from orchestrator_cli.core.http.curl.loop import CurlLoop
 from orchestrator_cli.core.http.curl.options import ClientOptions
+from orchestrator_cli.core.http.proxy import InvalidProxyError
 from orchestrator_cli.core.http.transport import (
     Cancelled,
     InvalidRequestError,
@@ -178,6 +179,20 @@ def test_what_a_task_raises_ends_all_others() -> None:
 def test_a_request_that_cannot_be_sent_is_its_tasks_failure() -> None:
     with load_server() as server, opened_loop() as loop, pytest.raises(InvalidRequestError):
         list(loop.run([get(f"{server.url}/a"), get(f"{server.url}/\n")]))
+
+
+def test_a_proxy_that_cannot_be_used_is_its_tasks_failure() -> None:
+    def task() -> Task[str]:
+        try:
+            yield Request("GET", "http://s3.test/a")
+        except InvalidProxyError as error:
+            return str(error)
+        return ""
+
+    options = ClientOptions(proxies={"http_proxy": "ftp://host"})
+    with closing(CurlLoop(options)) as loop:
+        (said,) = loop.run([task()])
+    assert said.startswith("HTTP_PROXY: ")
 
 
 def test_a_source_that_fails_ends_all() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import resource
@@ -13,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from orchestrator_cli.core.base.errors import AccessError
 from orchestrator_cli.core.base.memory_limiter import MemoryLimiter
 from orchestrator_cli.core.files.tree import NamedFile
 from orchestrator_cli.core.s3.part_plan import plan_parts
@@ -21,6 +23,7 @@ from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from tests.support.commands.running import Argument, Processes, RunCommand
+from tests.support.proxy import faults
 from tests.support.proxy.proxy import Proxy, run_proxy
 from tests.support.scene import write_tree
 from tests.support.stored.engine import (
@@ -209,3 +212,26 @@ def test_bytes_in_memory_are_bounded_by_the_budget(
     assert buffers.made <= 2
     # All of it has been given back, once.
     assert budget.held == 0
+
+
+def test_stored_parts_are_hashed_without_the_buffers_that_are_sent_from(
+    recorder: Proxy, bucket: str, tmp_path: Path
+) -> None:
+    """The first part of each file is hashed beside all that the budget counts."""
+    path = tmp_path / "big.bin"
+    path.write_bytes(content(4 * PART))
+    recorder.inject(faults.access_denied(), "CompleteMultipartUpload")
+    store, made = open_store(bucket), list[int]()
+    for _ in range(2):
+        with (
+            contextlib.suppress(AccessError),
+            TransferEngine(store.connection, 16) as engine,
+            LocalFile(NamedFile(path), path) as source,
+        ):
+            engine.buffers = buffers = CountedBuffers(PART)
+            key = key_of("big.bin")
+            MultipartUploader(engine, DirectTarget(store), source, key, "text/plain").run()
+        made.append(buffers.made)
+    assert recorder.count("UploadPart") == 4
+    assert made[0] > 0
+    assert made[1] == 0

@@ -32,8 +32,9 @@ def list_executions(
     found, unreadable, last = [], [], None
     for last, item, liveness in _read(store, listed[:max_read], selection, spent):
         if isinstance(item, OrchestratorError):
-            told = {"error": item.message, "kind": kind_of_error(item)}
-            unreadable.append({"execution_id": last, **told})
+            unreadable.append(
+                {"execution_id": last, "error": item.message, "kind": kind_of_error(item)}
+            )
         elif selection.filter.matches(item):
             record = item.model_copy(update={"artifacts": None}).to_dict()
             record.pop("artifacts")

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from orchestrator_cli.cli.options.facts import fill_in
 from orchestrator_cli.cli.options.help import (
     Example,
     HelpContext,
@@ -21,6 +20,7 @@ from orchestrator_cli.cli.usage_errors.usage_text import HintedUsageError
 
 if TYPE_CHECKING:
     from click.parser import _OptionParser
+    from click.shell_completion import CompletionItem
 
 
 class OncePerOption(click.Command):
@@ -127,6 +127,9 @@ class Command(OncePerOption):
 
     def fill_in(self) -> None:
         """Put the facts that the help and its options name in their places."""
+        # A line that asks for no help needs none.
+        from orchestrator_cli.cli.options.facts import fill_in
+
         self.help = fill_in(self.help or "")
         for param in self.params:
             if isinstance(param, click.Option):
@@ -136,6 +139,11 @@ class Command(OncePerOption):
         """Write the help."""
         self.fill_in()
         super().format_help(ctx, formatter)
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[CompletionItem]:
+        """Return what may come next; options have their help beside them."""
+        self.fill_in()
+        return super().shell_complete(ctx, incomplete)
 
     def _check_words(self, ctx: click.Context, args: list[str]) -> None:
         if any("--json" in param.opts for param in self.params):

@@ -15,6 +15,7 @@ from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorErr
 from orchestrator_cli.core.base.memory_limiter import BufferPool, MemoryLimiter
 from orchestrator_cli.core.http.curl.loop import CurlLoop
 from orchestrator_cli.core.http.transport import Cancelled, Task
+from orchestrator_cli.core.s3.checksum import READ_SIZE
 from orchestrator_cli.core.s3.connection.connection import Connection
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
@@ -32,8 +33,8 @@ _PART_WORKERS = 16
 # A large file takes several round trips before its first part and after its last.
 _LARGE_FILES = 8
 _READERS = 2
-# Small requests beside the transfer of large files: two for each file. Two more read the record of
-# the execution and write the mark.
+# Small requests beside the transfer of large files: two for each file at once. Two more read the
+# record of the execution and write the mark.
 _REQUESTS = 2 * _LARGE_FILES + 2
 
 
@@ -82,6 +83,8 @@ class TransferEngine:
         self.on_bytes = on_bytes
         self.observer = observer or IgnoringObserver()
         self.buffers = BufferPool(BASE_PART_BYTES)
+        # For parts that are only hashed: the first of each file is, beside all that `parts` limits.
+        self.read_buffers = BufferPool(READ_SIZE)
         self._concurrency = concurrency
         self._held_bytes = 0
         self._unfinished_runs: list[Generator[object]] = []

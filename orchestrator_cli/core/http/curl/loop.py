@@ -13,6 +13,7 @@ from orchestrator_cli.core.http.concurrency import ConcurrencyController, open_f
 from orchestrator_cli.core.http.curl.driver import Completion, CurlDriver
 from orchestrator_cli.core.http.curl.options import ClientOptions
 from orchestrator_cli.core.http.curl.task_run import TaskRun, TaskState
+from orchestrator_cli.core.http.proxy import InvalidProxyError
 from orchestrator_cli.core.http.transport import (
     Cancelled,
     RateLimit,
@@ -32,7 +33,7 @@ _LOOK_SECONDS = 0.01
 _FAR_SECONDS = 0.02
 # TCP and TLS take one each, as a request does.
 _CONNECT_ROUND_TRIPS = 2
-# So many tasks go on before what they send is sent: with hundreds the network would wait for them.
+# How many tasks go on before what they send is sent: with hundreds, the network would wait.
 _TASKS_AT_ONCE = 16
 
 
@@ -234,7 +235,7 @@ class CurlLoop:
             return
         try:
             self._driver.start(request, state)
-        except ValueError as error:
+        except (ValueError, InvalidProxyError) as error:
             self._advance(state, error=error)
 
     def _end(self, run: TaskRun[Any]) -> None:

@@ -5,8 +5,8 @@ import { AnsiUp } from "../vendored/ansi_up.js";
 
 const LINK = /\x1b\]8;[^;\x07\x1b]*;([^\x07\x1b]*)(?:\x07|\x1b\\)/;
 const OTHER_COMMANDS = /\x1b(?:\][^\x07\x1b]*(?:\x07|\x1b\\)|[PX^_][^\x1b]*\x1b\\|[()*+][A-Za-z0-9]|[=>78cDEHMNOZ])/g;
-// A sequence whose end is in the next row.
-const UNFINISHED = /\x1b(?:\[[ -?]*|\][^\x07\x1b]*\x1b?|[PX^_][^\x1b]*\x1b?|[()*+])?$/;
+// A sequence whose end is in the next row of the same line.
+const UNFINISHED = /\x1b(?:\[[ -?]*|\][^\x07\x1b\n]*\x1b?|[PX^_][^\x1b\n]*\x1b?|[()*+])?$/;
 const MAX_UNFINISHED = 2048;
 // What begins no sequence that the parser knows would have it wait for an end that never comes.
 const STRAY_ESCAPES = /\x1b(?!\[[<-?]?[\d;]*[ -/]?[@-~])/g;
@@ -56,17 +56,17 @@ export function freshState() {
 }
 
 // Returns the pieces of a text. Takes the style that is set before it, and returns the one after it.
-export function parse(text, state) {
+// A sequence whose end is not in the same line, or not near, is broken: it is shown as text.
+export function parse(text, state, endsLine = false) {
   const { link, rest, ...style } = state;
   Object.assign(parser, style);
   const pieces = [];
   let href = link;
   const known = (rest + text).replace(COLONS, withSemicolons);
   const commands = known.replace(OTHER_COMMANDS, (found) => (LINK.test(found) ? found : ""));
-  const end = commands.search(UNFINISHED);
-  const whole = end < 0 ? commands : commands.slice(0, end);
-  const unfinished = commands.slice(whole.length);
-  whole.split(LINK).forEach((part, at) => {
+  const [found = ""] = commands.match(UNFINISHED) ?? [];
+  const unfinished = endsLine || found.length > MAX_UNFINISHED ? "" : found;
+  commands.slice(0, commands.length - unfinished.length).split(LINK).forEach((part, at) => {
     if (at % 2) {
       href = part;
       return;
@@ -76,7 +76,7 @@ export function parse(text, state) {
     for (const one of parser.collected) pieces.push({ ...one, link: href });
   });
   const after = Object.fromEntries(Object.keys(style).map((name) => [name, parser[name]]));
-  return { pieces, state: { ...after, link: href, rest: unfinished.length > MAX_UNFINISHED ? "" : unfinished } };
+  return { pieces, state: { ...after, link: href, rest: unfinished } };
 }
 
 function withSemicolons(found, numbers) {
@@ -114,9 +114,9 @@ export function fillRow(element, bytes, state) {
       now = parse(before, now).state;
     }
   }
-  const { pieces, state: after } = parse(written[0], now);
+  const { pieces, state: after } = parse(written[0], now, whole);
   element.replaceChildren(...pieces.map(renderPiece));
-  return whole && after.rest ? { ...after, rest: "" } : after;
+  return after;
 }
 
 function renderPiece(piece) {
@@ -180,7 +180,7 @@ export function plainText(bytes) {
   let state = FRESH;
   const lines = decoder.decode(bytes).split("\n").map((line) => {
     const text = line.replace(/\r+$/, "");
-    const { pieces } = parse(text.slice(text.lastIndexOf("\r") + 1), state);
+    const { pieces } = parse(text.slice(text.lastIndexOf("\r") + 1), state, true);
     return pieces.map((piece) => visibleText(piece.text)).join("");
   });
   return lines.join("\n");

@@ -116,7 +116,7 @@ class MultipartUploader:
 
     def _part_matches(self, stored: StoredPart) -> bool:
         part, with_md5 = self.plan[stored.number], stored.sha256 is None
-        with self.engine.buffers.lent() as buffer:
+        with self.engine.read_buffers.lent() as buffer:
             source = LentBufferReader(self.source, buffer)
             digests = self._checksums.compute(part, source, part.offset_bytes, with_md5)
         return holds(stored, digests)

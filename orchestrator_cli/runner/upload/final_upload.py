@@ -76,6 +76,7 @@ class FinalUpload:
         results = self._results
         outcome = RunOutcome(
             summary=summary,
+            result=metadata.result,
             exit_code=results.exit_code,
             stored=not results.left_in_spool,
             resumes=results.resumes,

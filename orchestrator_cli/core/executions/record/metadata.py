@@ -149,6 +149,15 @@ class RunDetails(_Record):
     summary: Text | None = None
 
 
+def latest_run(
+    recorded: RunDetails | None, given: RunDetails | None, *, agrees: bool
+) -> RunDetails | None:
+    """Return the run to record; one that has ended gives way only to one that `agrees`."""
+    if recorded is None or given is None:
+        return given or recorded
+    return recorded if recorded.ended_at is not None and not agrees else given
+
+
 class ExecutionMetadata(_Record):
     """The content of `metadata.json`; times are RFC 3339 in UTC, sizes in bytes."""
 

@@ -134,7 +134,7 @@ class UnfinishedUpload(_Record):
 
 
 class RunDetails(_Record):
-    """How `orchestrator run` ran its command; null values of the end while it runs."""
+    """How `orchestrator run` ran its command; null values of the end until that is recorded."""
 
     command: list[Text]
     host: Text
@@ -152,10 +152,11 @@ class RunDetails(_Record):
 def latest_run(
     recorded: RunDetails | None, given: RunDetails | None, *, agrees: bool
 ) -> RunDetails | None:
-    """Return the run to record; one that has ended gives way only to one that `agrees`."""
+    """Return the run to record: one that has ended gives way to one that has, and `agrees`."""
     if recorded is None or given is None:
         return given or recorded
-    return recorded if recorded.ended_at is not None and not agrees else given
+    is_newer = agrees and given.ended_at is not None
+    return given if recorded.ended_at is None or is_newer else recorded
 
 
 class ExecutionMetadata(_Record):

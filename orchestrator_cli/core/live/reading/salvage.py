@@ -30,6 +30,8 @@ from orchestrator_cli.core.transfer.upload.parts.arrivals import Arrivals
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.core.transfer.upload.stream import upload_stream
 
+_LOST = "the runner was lost"
+
 
 @dataclass(frozen=True, slots=True)
 class SalvagedLog:
@@ -93,7 +95,9 @@ def salvage(
         failed = {log.path: log.failure for log in news if log.failure is not None}
         metadata = record_upload_result(store, execution_id, failed, set())
     if is_running:
-        metadata = finish_execution(store, execution_id, Result.ERROR, now - age)
+        # Its end stays open: `run --resume` may still record it.
+        lost = metadata.run and metadata.run.model_copy(update={"summary": _LOST})
+        metadata = finish_execution(store, execution_id, Result.ERROR, now - age, lost)
     return Salvaged(logs, metadata)
 
 

@@ -171,3 +171,19 @@ def test_run_that_nobody_saw_end_is_not_shown_as_running(
     by_hand = scene.put_execution(make_id(number=2), run=run)
     scene.cli("finish", by_hand, "--result", "error").ok()
     assert "end unknown on vm: sh slow.sh" in scene.cli("show", by_hand).ok().out
+
+
+def test_finished_execution_has_nothing_to_salvage(
+    scene: Scene, out: LogWriter, date: LaterDate
+) -> None:
+    out.write(b"one\n", b"")
+    date.seconds = 60
+    scene.cli("finish", out.execution_id, "--result", "pass").ok()
+    # It is complete, and lacks a log nevertheless.
+    assert "was there 6" in scene.cli("salvage", out.execution_id).expect(6).err
+    scene.put_file(out.execution_id, "logs/stdout.log", b"one\n")
+    before = scene.contents()
+    result = scene.cli("salvage", out.execution_id).expect(6)
+    said = "is finished with result pass, and its logs are stored: there is nothing to salvage"
+    assert result.err == f"error: {out.execution_id} {said}\n"
+    assert scene.contents() == before

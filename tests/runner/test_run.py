@@ -164,6 +164,7 @@ def test_an_artifact_that_was_never_made_is_said_and_recorded(
     result = forks.run("run", *made, "--", "true").ok()
     assert b"nowhere.xml: no such file" in result.stderr
     assert b"fifo: not a regular file" in result.stderr
+    assert b" stored, 2 missing or not whole (artifact_error)\n" in result.stderr
     kept = scene.record(run_id(result))
     assert (kept["result"], kept["artifact_status"]) == ("pass", "artifact_error")
     names = ["artifacts/custom/fifo", "artifacts/custom/nowhere.xml"]

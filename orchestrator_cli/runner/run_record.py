@@ -95,8 +95,8 @@ class RunOutcome:
 
     `stored` says that the spool holds nothing that S3 lacks; where it does, `resumes` says whether
     to try again can help, and `displaced` are files of the spool, by their path in the execution,
-    where something else is stored for ever. `needs_fix` says that somebody has to put something
-    right before that. `problems` are lines for the user, one a file.
+    where something else is stored for ever. `result` is the one on record. `needs_fix` says that
+    somebody has to put something right before that. `problems` are lines for the user, one a file.
     `measured` are counts for whoever writes the metrics, in the form that
     `MetricsSnapshot.from_list` takes.
     """
@@ -105,6 +105,7 @@ class RunOutcome:
     resumes: bool = True
     needs_fix: bool = False
     summary: str = ""
+    result: str | None = None
     problems: list[str] = field(default_factory=list)
     exit_code: int = 0
     displaced: dict[str, str] = field(default_factory=dict)

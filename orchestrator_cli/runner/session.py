@@ -175,9 +175,12 @@ class Session:
     # --- the uploads -------------------------------------------------------------------------
 
     def _start_uploader(self) -> None:
-        died = unseen_end(self.run.start, self.run.start.started_at)
         keep = self.run.spool.descriptors() | self.run.log.descriptors()
         timeout = self.limits.upload_timeout
+
+        def died() -> RunEnd:
+            return unseen_end(self.run.start, self.clock())
+
         try:
             self._uploading = start_uploader_process(self.uploader, keep, died, timeout)
         except OSError as error:

@@ -10,6 +10,7 @@ import select
 import signal
 import threading
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from orchestrator_cli.core.base.descriptors import write_all
@@ -71,12 +72,13 @@ class UploaderProcess:
 
 
 def start_uploader_process(
-    upload: RunUploader, keep: set[int], died: RunEnd, timeout_seconds: float
+    upload: RunUploader, keep: set[int], died: Callable[[], RunEnd], timeout_seconds: float
 ) -> UploaderProcess:
     """Start the process. Must be called while this process has no other thread.
 
-    `keep` are descriptors that it needs: the spool's lock, runner.log. `died` is the end to record
-    where we are killed. Raises OSError where this machine allows no more processes or descriptors.
+    `keep` are descriptors that it needs: the spool's lock, runner.log. `died` returns the end to
+    record where we are killed, and is called as soon as that is seen. Raises OSError where this
+    machine allows no more processes or descriptors.
     """
     with contextlib.ExitStack() as on_failure:
         pipes = [_open_pipe(on_failure) for _ in range(2)]
@@ -121,14 +123,16 @@ def _detach(kept: set[int]) -> None:
         os.nice(_NICENESS)
 
 
-def _work(upload: RunUploader, control: int, status: int, died: RunEnd, timeout: float) -> None:
+def _work(
+    upload: RunUploader, control: int, status: int, died: Callable[[], RunEnd], timeout: float
+) -> None:
     upload.begin()
     line = _read_line(control)
     if line.endswith(b"\n"):
         end = RunEnd.from_dict(json.loads(line))
     else:
-        end = died
-        upload.note(f"end: {died.summary}: the process that stores goes on alone")
+        end = died()
+        upload.note(f"end: {end.summary}: the process that stores goes on alone")
     outcomes: list[RunOutcome] = []
     worker = start_thread(lambda: outcomes.append(upload.finish(end)), "finish")
     reason = None

@@ -15,6 +15,7 @@ from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES
 from tests.support.commands.running import RunCommand
 from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
+from tests.support.stored.executions import make_id
 from tests.support.stored.live import LaterDate, LogWriter, inject_later_date
 
 
@@ -149,3 +150,40 @@ def test_an_execution_with_nothing_to_salvage_is_refused(
     scene.s3.put_object(Bucket=scene.bucket, Key=live_state_key(out.execution_id), Body=b"{}")
     assert "state.json is not valid" in scene.cli("salvage", out.execution_id).expect(7).err
     assert "--yes" in scene.cli("salvage", "@latest").expect(2).err
+
+
+def test_run_that_nobody_saw_end_is_not_shown_as_running(
+    scene: Scene, out: LogWriter, date: LaterDate
+) -> None:
+    run = {
+        "command": ["sh", "slow.sh"],
+        "host": "vm",
+        "pid": 1,
+        "tool_version": "0.1.0",
+        "started_at": "2026-01-31T08:00:00Z",
+    }
+    scene.put_execution(out.execution_id, run=run)
+    out.write(b"one\n")
+    assert "running on vm: sh slow.sh" in scene.cli("show", out.execution_id).ok().out
+    scene.cli("salvage", out.execution_id).ok()
+    assert "the runner was lost on vm: sh slow.sh" in scene.cli("show", out.execution_id).ok().out
+    assert scene.record(out.execution_id)["run"]["ended_at"] is None
+    by_hand = scene.put_execution(make_id(number=2), run=run)
+    scene.cli("finish", by_hand, "--result", "error").ok()
+    assert "end unknown on vm: sh slow.sh" in scene.cli("show", by_hand).ok().out
+
+
+def test_finished_execution_has_nothing_to_salvage(
+    scene: Scene, out: LogWriter, date: LaterDate
+) -> None:
+    out.write(b"one\n", b"")
+    date.seconds = 60
+    scene.cli("finish", out.execution_id, "--result", "pass").ok()
+    # It is complete, and lacks a log nevertheless.
+    assert "was there 6" in scene.cli("salvage", out.execution_id).expect(6).err
+    scene.put_file(out.execution_id, "logs/stdout.log", b"one\n")
+    before = scene.contents()
+    result = scene.cli("salvage", out.execution_id).expect(6)
+    said = "is finished with result pass, and its logs are stored: there is nothing to salvage"
+    assert result.err == f"error: {out.execution_id} {said}\n"
+    assert scene.contents() == before

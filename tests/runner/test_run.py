@@ -164,6 +164,7 @@ def test_an_artifact_that_was_never_made_is_said_and_recorded(
     result = forks.run("run", *made, "--", "true").ok()
     assert b"nowhere.xml: no such file" in result.stderr
     assert b"fifo: not a regular file" in result.stderr
+    assert b" stored, 2 missing or not whole (artifact_error)\n" in result.stderr
     kept = scene.record(run_id(result))
     assert (kept["result"], kept["artifact_status"]) == ("pass", "artifact_error")
     names = ["artifacts/custom/fifo", "artifacts/custom/nowhere.xml"]
@@ -521,3 +522,31 @@ def test_show_says_how_it_ran(scene: Scene, forks: ForkServer) -> None:
         scene.cli("show", execution_id).out,
         re.MULTILINE,
     )
+
+
+def test_result_of_somebody_else_stays_and_the_end_of_the_run_is_recorded(
+    scene: Scene, forks: ForkServer
+) -> None:
+    made = make_id()
+    forks.run("new", "--id", made).ok()
+    python = shlex.quote(sys.executable)
+    finish = f"{python} -m orchestrator_cli finish {made} --result pass"
+    killed = ("run", "--id", made, "--", "sh", "-c", f"{finish} && kill -TERM $$")
+    result = forks.run(*killed).expect(128 + signal.SIGTERM)
+    said = b"the result pass was recorded before and stays; the run itself ended with error: killed"
+    assert said in result.stderr
+    assert f"finished {made}: pass, killed by SIGTERM; 4 files".encode() in result.stderr
+    kept = scene.record(made)
+    assert (kept["result"], kept["artifact_status"], kept["artifact_count"]) == (
+        "pass",
+        "complete",
+        4,
+    )
+    assert (kept["run"]["exit_code"], kept["run"]["signal"]) == (143, "SIGTERM")
+    assert kept["run"]["ended_at"] is not None
+    assert spools() == []
+    # The end of a run is not replaced by that of a later one that disagrees.
+    forks.run("run", "--id", made, "--", "false").expect(1)
+    assert scene.record(made)["run"] == kept["run"]
+    (left,) = spools()
+    assert b"--name artifacts/custom/whole-" in forks.run("run", "--resume", left).expect(6).stderr

@@ -6,6 +6,7 @@ import os
 import shlex
 import signal
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 from orchestrator_cli.core.executions.keys import live_log_prefix, live_prefix, live_state_key
@@ -143,6 +144,7 @@ def test_killed_run_is_ended_by_the_process_that_stores(
     scene: Scene, cli_process: Processes
 ) -> None:
     process, command, execution_id = start_ticking(cli_process, scene)
+    killed_at = datetime.now(UTC).replace(microsecond=0)
     process.kill()
     os.killpg(command, signal.SIGKILL)
     wait_for(lambda: not spools())
@@ -150,6 +152,9 @@ def test_killed_run_is_ended_by_the_process_that_stores(
     assert b"".join(live(scene, execution_id)) == files["logs/stdout.log"]
     assert live_state(scene, execution_id).ended
     assert b"the runner was killed: the process that stores goes on" in files["logs/runner.log"]
+    kept = scene.record(execution_id)
+    assert datetime.fromisoformat(kept["ended_at"]) >= killed_at
+    assert kept["run"]["duration_seconds"] > 0
 
 
 def test_resumed_run_takes_back_what_its_spool_has_lost(

@@ -36,7 +36,7 @@ _PARTS_AT_ONCE = 8
     exit_meanings={
         3: "a log could not be stored; the others are",
         4: "no such execution, or no live log of it",
-        6: "the writer may still be there, or a log is stored with other content",
+        6: "nothing to salvage, the writer may still be there, or a log is stored otherwise",
     },
 )
 @execution_id_argument

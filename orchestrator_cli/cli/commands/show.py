@@ -81,7 +81,7 @@ def show(app: App, execution_id: str, via: Via | None, as_json: bool) -> None:
             if name == "liveness" and liveness is None:
                 continue
             # A newer version, or something else, may have written fields of any name.
-            shown.row(printable(name).replace("_", " "), _text(name, record.get(name)))
+            shown.row(printable(name).replace("_", " "), _text(name, record))
 
 
 def _first_rows(
@@ -112,14 +112,17 @@ def _first_rows(
         yield "unfinished", f"{first}{others}, since {app.output.time(upload.began_at)}"
 
 
-def _text(name: str, value: Any) -> str:
+def _text(name: str, record: dict[str, Any]) -> str:
     from orchestrator_cli.core.base.text import printable
 
+    value = record.get(name)
     if value is None or value == [] or value == {}:
         return "-"
     if not isinstance(value, dict):
         return printable(value)
-    return _run_text(value) if name == "run" else _pairs(value)
+    if name != "run":
+        return _pairs(value)
+    return _run_text(value, "end unknown" if record.get("result") else "running")
 
 
 def _pairs(value: dict[str, Any]) -> str:
@@ -128,12 +131,12 @@ def _pairs(value: dict[str, Any]) -> str:
     return ", ".join(printable(f"{key}={item}") for key, item in sorted(value.items()))
 
 
-def _run_text(run: dict[str, Any]) -> str:
+def _run_text(run: dict[str, Any], without_end: str) -> str:
     import shlex
 
     from orchestrator_cli.core.base.text import printable
 
     seconds = run.get("duration_seconds")
     lasted = "" if seconds is None else f" after {seconds:g} s"
-    how = f"{run.get('summary') or 'running'}{lasted} on {run.get('host')}"
+    how = f"{run.get('summary') or without_end}{lasted} on {run.get('host')}"
     return printable(f"{how}: {shlex.join(run.get('command') or [])}")

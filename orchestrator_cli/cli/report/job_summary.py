@@ -37,7 +37,7 @@ def summarize_run(app: App, run: SpooledRun, end: RunEnd, outcome: RunOutcome) -
     suite = run.start.declared.get("test_suite") or "-"
     stored = outcome.summary if outcome.stored else f"not all: {outcome.summary}"
     execution_id = run.start.execution_id
-    row = (execution_id, suite, str(end.result), end.summary, stored)
+    row = (execution_id, suite, outcome.result or end.result, end.summary, stored)
     titles = ("execution", "suite", "result", "how it ended", "stored")
     app.messages.summarize(titles, [row], app.pages.url_or_warn(execution_id))
 

@@ -19,6 +19,7 @@ from orchestrator_cli.core.base.quantities import format_size
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
 from orchestrator_cli.core.executions.placement import storage_path_for
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.files.path_filter import PathFilter
 from orchestrator_cli.core.s3.types import UploadResult
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
@@ -72,10 +73,10 @@ class FinalUpload:
             # Libraries have names of their own for what this machine does not allow.
             reason = _find_shortage() or f"unexpected {type(error).__name__}: {error}"
             return self._failed(RunOutcome.of_failure(reason))
-        summary = f"{metadata.artifact_count:,} files, {format_size(metadata.artifact_bytes)}"
         results = self._results
         outcome = RunOutcome(
-            summary=summary,
+            summary=_summarize(metadata),
+            result=metadata.result,
             exit_code=results.exit_code,
             stored=not results.left_in_spool,
             resumes=results.resumes,
@@ -190,6 +191,14 @@ class FinalUpload:
         self._connections.progress.fail(error)
         with contextlib.suppress(OrchestratorError):
             self._execution.finish(end)
+
+
+def _summarize(metadata: ExecutionMetadata) -> str:
+    stored = f"{metadata.artifact_count:,} files, {format_size(metadata.artifact_bytes)} stored"
+    count = len(metadata.failures)
+    if not count:
+        return stored
+    return f"{stored}, {count:,} missing or not whole ({metadata.artifact_status})"
 
 
 def _find_shortage() -> str | None:

@@ -61,7 +61,7 @@ class RunExecution:
     def finish(self, end: RunEnd) -> ExecutionMetadata:
         """Record which files are not stored, and which are by now; then manifest, end and result.
 
-        Raises ConflictError where it has another result.
+        Another result that is recorded already stays; the user is told.
         """
         store, execution_id = self._connections.store(), self._run.start.execution_id
         results = self.results
@@ -75,4 +75,9 @@ class RunExecution:
             tree_is_stored=True,
         )
         self._connections.progress.advance()
+        if metadata.result != end.result:
+            results.problems.append(
+                f"the result {metadata.result} was recorded before and stays; "
+                f"the run itself ended with {end.result}: {end.summary}"
+            )
         return metadata

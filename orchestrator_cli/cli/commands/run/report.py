@@ -22,7 +22,7 @@ def report_run(app: App, run: SpooledRun, outcome: RunOutcome, end: RunEnd) -> N
     summarize_run(app, run, end, outcome)
     if outcome.stored:
         app.messages.note(
-            f"finished {execution_id}: {end.result}, {end.summary}; {outcome.summary} stored"
+            f"finished {execution_id}: {outcome.result}, {end.summary}; {outcome.summary}"
         )
         if end.result == "pass":
             app.pages.note(execution_id)

@@ -134,7 +134,7 @@ class UnfinishedUpload(_Record):
 
 
 class RunDetails(_Record):
-    """How `orchestrator run` ran its command; null values of the end while it runs."""
+    """How `orchestrator run` ran its command; null values of the end until that is recorded."""
 
     command: list[Text]
     host: Text
@@ -147,6 +147,16 @@ class RunDetails(_Record):
     signal: Text | None = None
     timed_out: bool = False
     summary: Text | None = None
+
+
+def latest_run(
+    recorded: RunDetails | None, given: RunDetails | None, *, agrees: bool
+) -> RunDetails | None:
+    """Return the run to record: one that has ended gives way to one that has, and `agrees`."""
+    if recorded is None or given is None:
+        return given or recorded
+    is_newer = agrees and given.ended_at is not None
+    return given if recorded.ended_at is None or is_newer else recorded
 
 
 class ExecutionMetadata(_Record):

@@ -32,6 +32,7 @@ from orchestrator_cli.core.executions.record.metadata import (
     RunnerType,
     Status,
     UnfinishedUpload,
+    latest_run,
     parse_metadata,
 )
 from orchestrator_cli.core.executions.record.status_probe import (
@@ -267,13 +268,14 @@ def finish_execution(
 ) -> ExecutionMetadata:
     """Write manifest, end and result, then the history line. Repeating it changes nothing.
 
-    `run` says how the command ran, where `run` ran it. An on-prem execution stays pending until
-    its EFS tree is stored, unless `tree_is_stored` says that nothing more comes from there. Raises
-    ConflictError for another result than the one recorded.
+    An on-prem execution stays pending until its EFS tree is stored, unless `tree_is_stored` says
+    that nothing more comes from there. `run` says how the command ran, where `run` ran it: that is
+    recorded although another result stands. Without it, another result raises ConflictError.
     """
 
     def change(metadata: ExecutionMetadata) -> ExecutionMetadata:
-        if metadata.result not in (None, result):
+        stands = metadata.result or result
+        if stands is not result and run is None:
             raise ConflictError(
                 f"execution {execution_id} is finished with result {metadata.result}, "
                 f"not {result}; nothing was changed"
@@ -281,9 +283,9 @@ def finish_execution(
         finished = metadata.model_copy(
             update={
                 "status": Status.COMPLETED,
-                "result": result,
+                "result": stands,
                 "ended_at": metadata.ended_at or max(ended_at, metadata.started_at or ended_at),
-                "run": run or metadata.run,
+                "run": latest_run(metadata.run, run, agrees=stands is result),
             }
         )
         return with_files(store, finished, tree_is_stored)

@@ -11,7 +11,12 @@ from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, Orch
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path, live_segment_key
-from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result, Status
+from orchestrator_cli.core.executions.record.metadata import (
+    ArtifactStatus,
+    ExecutionMetadata,
+    Result,
+    Status,
+)
 from orchestrator_cli.core.executions.record.repository import (
     finish_execution,
     read_execution,
@@ -29,6 +34,8 @@ from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts.arrivals import Arrivals
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.core.transfer.upload.stream import upload_stream
+
+_LOST = "the runner was lost"
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,13 +79,18 @@ def salvage(
     """Store the logs as far as their segments reach, and finish the execution as `error`.
 
     Repeating it changes nothing. Raises NotFoundError where there is nothing to salvage, and
-    ConflictError where the writer has been there within `older_than`.
+    ConflictError where the writer has been there within `older_than`, or has stored all its logs.
     """
     metadata = read_execution(store, execution_id).metadata
     names = list_live_logs(store, execution_id)
     if not names:
         raise NotFoundError(f"{execution_id} has no live logs", hint="they are kept for seven days")
     age = _silent_for(store, execution_id, names)
+    if age < older_than and _is_complete(store, metadata, names):
+        raise ConflictError(
+            f"{execution_id} is finished with result {metadata.result}, and its logs are stored: "
+            "there is nothing to salvage"
+        )
     if age < older_than:
         raise ConflictError(
             f"the writer of {execution_id} was there {age.total_seconds():,.0f} s ago; "
@@ -93,8 +105,18 @@ def salvage(
         failed = {log.path: log.failure for log in news if log.failure is not None}
         metadata = record_upload_result(store, execution_id, failed, set())
     if is_running:
-        metadata = finish_execution(store, execution_id, Result.ERROR, now - age)
+        # Its end stays open: `run --resume` may still record it.
+        lost = metadata.run and metadata.run.model_copy(update={"summary": _LOST})
+        metadata = finish_execution(store, execution_id, Result.ERROR, now - age, lost)
     return Salvaged(logs, metadata)
+
+
+def _is_complete(store: ArtifactStore, metadata: ExecutionMetadata, names: list[str]) -> bool:
+    """Say whether the execution is complete and each of its live logs is stored."""
+    if metadata.artifact_status is not ArtifactStatus.COMPLETE:
+        return False
+    paths = [live_log_path(name) or name for name in names]
+    return all(store.exists(artifact_key(metadata.execution_id, path)) for path in paths)
 
 
 def _silent_for(store: ArtifactStore, execution_id: str, names: list[str]) -> timedelta:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from tests.support.commands.running import Processes, RunCommand
 from tests.support.commands.serving import Serve
+from tests.support.commands.terminal import Terminal
 from tests.support.proxy.faults import access_denied
 from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
@@ -191,3 +193,14 @@ def test_lost_execution_is_told_from_one_that_runs(scene: Scene, serve: Serve) -
     scene.cli("ls", "--suite", "other").ok()
     looked_at = [call.key for call in scene.recorder.calls() if call.key.startswith("live/")]
     assert looked_at == [f"live/{other}/state.json"]
+
+
+def test_terminal_is_told_no_size_of_a_log_that_grows(
+    out: LogWriter, err: LogWriter, terminal: Callable[..., Terminal]
+) -> None:
+    out.write(b"one\n")
+    out.beat(err)
+    err.write(b"bad\n")
+    screen = terminal("logs", out.execution_id, "--tail", "1")
+    assert screen.wait() == 0
+    assert b"this is stdout; there is also stderr\r\n" in screen.output

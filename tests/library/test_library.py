@@ -188,3 +188,9 @@ def test_the_record_of_a_new_execution_comes_with_it(scene: Scene, opened: Bucke
     assert again.created.to_dict() == scene.record(first.id)
     assert again.created.labels == {"branch": "main"}
     assert opened.execution(first.id).created is None
+
+
+@pytest.mark.parametrize("name", ["", "a b", "Bad_Name!"])
+def test_what_is_no_name_of_a_bucket_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="is not a bucket name"):
+        open_bucket(name)

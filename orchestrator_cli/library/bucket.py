@@ -82,6 +82,9 @@ class Bucket:
         self._store = store
         self._clock = clock
 
+    def __repr__(self) -> str:
+        return f"<Bucket {self._store.session.bucket}>"
+
     def new_execution(
         self,
         *,
@@ -137,8 +140,11 @@ class Bucket:
         `since` and `until` have a time zone; None means no limit. Executions whose record is
         missing or not valid are left out. Any other error of reading a record is raised, such as
         AccessError and UnavailableError. The cost depends on the window, not on the size of the
-        bucket.
+        bucket. Raises UsageError for a time without a zone.
         """
+        for instant in filter(None, (since, until)):
+            if instant.utcoffset() is None:
+                raise UsageError(f"{instant} has no time zone", hint="such as datetime.UTC")
         found = list_execution_ids(self._store, since, until, now=self._clock())
         for _, metadata in read_executions(self._store, found):
             if isinstance(metadata, NotFoundError | IntegrityError):

@@ -35,6 +35,7 @@ FIELDS = {
     "checksum",
     "error",
     "exit_code",
+    "retry_may_help",
 }
 ODD_NAMES = (
     "a b.txt",
@@ -326,6 +327,7 @@ def test_json_has_the_documented_fields(scene: Scene, execution: str) -> None:
         "checksum": "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
         "error": None,
         "exit_code": 0,
+        "retry_may_help": False,
     }
     assert by_name["big.bin"]["sent_bytes"] == PART + 1
     assert by_name["big.bin"]["resumed_bytes"] == 0

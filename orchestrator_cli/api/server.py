@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import gc
 import logging
+import os
 import resource
 import socket
 from typing import Any
@@ -33,9 +35,11 @@ def open_socket(host: str, port: int) -> socket.socket:
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         listening = socket.create_server((host, port), family=family)
+    except socket.gaierror as error:
+        raise _cannot_listen(host, port, error.strerror) from error
     except OSError as error:
-        reason = error.strerror or error
-        raise UsageError(f"cannot listen on {printable(host)}:{port}: {reason}") from error
+        # Its own text has the address once more, as Python writes it.
+        raise _cannot_listen(host, port, os.strerror(error.errno or errno.EIO)) from error
     # Accepted connections inherit these options. Without TCP_NODELAY, the body of a response waits
     # until the client has acknowledged its head: 40 ms on Linux.
     listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -44,6 +48,10 @@ def open_socket(host: str, port: int) -> socket.socket:
         milliseconds = UNACKNOWLEDGED_SECONDS * 1000
         listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, milliseconds)
     return listening
+
+
+def _cannot_listen(host: str, port: int, reason: str | None) -> UsageError:
+    return UsageError(f"cannot listen on {printable(host)}:{port}: {reason}")
 
 
 class _Config(Config):

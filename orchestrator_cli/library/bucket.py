@@ -7,12 +7,19 @@ from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, OrchestratorError
+from orchestrator_cli.core.base.errors import (
+    IntegrityError,
+    NotFoundError,
+    OrchestratorError,
+    UsageError,
+)
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import random_execution_id
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, build_metadata
 from orchestrator_cli.core.executions.record.repository import create_execution, read_executions
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.connection.config import is_bucket_name
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
 from orchestrator_cli.core.s3.demands import BucketDemands
 from orchestrator_cli.library.execution import Execution, utc_now
@@ -46,6 +53,8 @@ def open_bucket(  # noqa: PLR0913 - each is a setting that the command line has 
     bucket of another account than `expected_bucket_owner` is refused; with `requester_pays` these
     credentials pay for the requests. Raises UsageError for an invalid name, endpoint or setting.
     """
+    if not is_bucket_name(name):
+        raise UsageError(f"{printable(name)!r} is not a bucket name")
     demands = BucketDemands(
         kms_key=sse_kms_key_id,
         bucket_key=bucket_key,
@@ -72,6 +81,9 @@ class Bucket:
         """Take the connection to a bucket, which `open_bucket` makes."""
         self._store = store
         self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Bucket {self._store.session.bucket}>"
 
     def new_execution(
         self,
@@ -128,8 +140,11 @@ class Bucket:
         `since` and `until` have a time zone; None means no limit. Executions whose record is
         missing or not valid are left out. Any other error of reading a record is raised, such as
         AccessError and UnavailableError. The cost depends on the window, not on the size of the
-        bucket.
+        bucket. Raises UsageError for a time without a zone.
         """
+        for instant in filter(None, (since, until)):
+            if instant.utcoffset() is None:
+                raise UsageError(f"{instant} has no time zone", hint="such as datetime.UTC")
         found = list_execution_ids(self._store, since, until, now=self._clock())
         for _, metadata in read_executions(self._store, found):
             if isinstance(metadata, NotFoundError | IntegrityError):

@@ -53,6 +53,13 @@ class Link:
     may_end_earlier: bool
 
 
+def _seconds(duration: object) -> int:
+    if not isinstance(duration, timedelta):
+        hint = "such as timedelta(hours=1)"
+        raise UsageError(f"{printable(str(duration))!r} is not a timedelta", hint=hint)
+    return int(duration.total_seconds())
+
+
 class Execution:
     """One execution of a bucket, which `Bucket` makes. Safe to share between threads.
 
@@ -71,6 +78,9 @@ class Execution:
         self.created = created
         self._store = store
         self._clock = clock
+
+    def __repr__(self) -> str:
+        return f"<Execution {self.id}>"
 
     def metadata(self) -> ExecutionMetadata:
         """Return the record as it is now. Raises NotFoundError, IntegrityError."""
@@ -110,8 +120,11 @@ class Execution:
 
         `name` is a path as in a directory that is uploaded: `stdout.log` goes to `logs/`. If the
         stream cannot be stored, `error` of what is returned says why, and so does the record.
-        Raises errors that would concern all files.
+        Raises UsageError for a stream of text, and errors that would concern all files.
         """
+        if not hasattr(stream, "readinto"):
+            kind = type(stream).__name__
+            raise UsageError(f"{kind} is not a binary stream", hint="open a file in mode 'rb'")
         from orchestrator_cli.core.transfer.engine import TransferEngine
         from orchestrator_cli.core.transfer.upload.on_record import recorder as on_record
         from orchestrator_cli.core.transfer.upload.on_record.begun_upload import begin_upload
@@ -187,10 +200,11 @@ class Execution:
         """Return a URL that reads a file without credentials until it expires.
 
         It expires with the credentials that sign it, if these end earlier. No request is sent, so
-        the file may not exist.
+        the file may not exist. Raises UsageError for what is not a timedelta.
         """
+        seconds = _seconds(expires_in)
         key = artifact_key(self.id, path)
-        links = self._source().links(int(expires_in.total_seconds()), inline=False)
+        links = self._source().links(seconds, inline=False)
         expiry = links.expiry([key])
         return Link(links.url(key), expiry.expires_at, not expiry.certain)
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
+import os
 import re
 import signal
 import socket
@@ -277,3 +279,11 @@ def test_metrics_need_the_token_too(serve: Serve, cli: RunCommand, tmp_path: Pat
     response = server.get("/metrics", headers=bearer)
     assert response.status == 200
     assert b'status="401"' in response.data
+
+
+def test_a_port_that_is_used_is_said_in_words(scene: Scene) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as used:
+        port = used.getsockname()[1]
+        refused = scene.cli("serve", "--port", str(port)).expect(2)
+    said = os.strerror(errno.EADDRINUSE)
+    assert refused.err == f"error: cannot listen on 127.0.0.1:{port}: {said}\n"

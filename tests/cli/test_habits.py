@@ -192,3 +192,19 @@ def test_a_program_may_have_any_name(
     program.chmod(0o755)
     monkeypatch.setenv("PATH", f"{scene.directory}:/usr/bin:/bin")
     assert cli_process.run("run", "-q", "--", "list").ok().out == "listed\n"
+
+
+def test_a_dash_is_standard_input_or_output_whatever_is_there(
+    scene: Scene, stored: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (scene.directory / "-").mkdir()
+    monkeypatch.chdir(scene.directory)
+    path = "artifacts/custom/a.txt"
+    scene.cli("upload", stored, "-", "--name", "a.txt", stdin=b"a\n").ok()
+    assert scene.files(stored)[path] == b"a\n"
+    refused = scene.cli("download", stored, path, "-o", "-").expect(2)
+    assert "-o names a directory; - is none\n" in refused.err
+    assert "`orchestrator logs ID PATH` prints one file" in refused.err
+    assert scene.cli("logs", stored, path, "-o", "-").ok().stdout == b"a\n"
+    scene.cli("download", stored, path, "-o", "./-").ok()
+    assert (scene.directory / "-" / path).read_bytes() == b"a\n"

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import signal
 import threading
+from collections.abc import Callable
 
 import pytest
 
 from tests.support.commands.running import Processes, RunCommand
 from tests.support.commands.serving import Serve
+from tests.support.commands.terminal import Terminal
 from tests.support.proxy.faults import access_denied
 from tests.support.proxy.proxy import Proxy
 from tests.support.scene import Scene
@@ -191,3 +193,26 @@ def test_lost_execution_is_told_from_one_that_runs(scene: Scene, serve: Serve) -
     scene.cli("ls", "--suite", "other").ok()
     looked_at = [call.key for call in scene.recorder.calls() if call.key.startswith("live/")]
     assert looked_at == [f"live/{other}/state.json"]
+
+
+def test_terminal_is_told_no_size_of_a_log_that_grows(
+    out: LogWriter, err: LogWriter, terminal: Callable[..., Terminal]
+) -> None:
+    out.write(b"one\n")
+    out.beat(err)
+    err.write(b"bad\n")
+    screen = terminal("logs", out.execution_id, "--tail", "1")
+    assert screen.wait() == 0
+    assert b"this is stdout; there is also stderr\r\n" in screen.output
+
+
+def test_last_segment_is_a_sign_of_life_to_all_who_look(scene: Scene, out: LogWriter) -> None:
+    out.write(b"one\n")
+    out.beat()
+    out.write(b"two\n")
+    inject_later_date(scene.recorder, 400, "state.json")
+    inject_later_date(scene.recorder, 100, "logs/")
+    lost = scene.cli("logs", "-f", out.execution_id, "--gone-after", "1s").expect(3)
+    assert "has shown no sign of life for 10" in lost.err
+    assert "has shown no sign of life for 10" in scene.cli("logs", out.execution_id).ok().err
+    assert "was there 10" in scene.cli("salvage", out.execution_id).expect(6).err

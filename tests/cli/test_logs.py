@@ -617,3 +617,8 @@ def test_a_tail_or_all_needs_no_pager(
 def test_a_pipe_needs_no_pager(execution: str, cli_process: Processes, tmp_path: Path) -> None:
     pager = make_pager(tmp_path, "echo never")
     assert cli_process.run("logs", execution, env={"PAGER": pager}).ok().stdout == COLOURED
+
+
+def test_a_count_is_of_all_lines(cli: RunCommand) -> None:
+    refused = cli("logs", make_id(), "--tail", "0", "--grep", "x", "-c").expect(2)
+    assert "-c counts all lines; it does not go with --tail" in refused.err

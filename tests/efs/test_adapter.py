@@ -72,7 +72,7 @@ def test_each_breach_is_named(cli: RunCommand, tree: BenchTree) -> None:
     assert "7 findings" in result.err
     root = f"{tree.directory()}/"
     found = [(line["path"].removeprefix(root), line["text"]) for line in result.json_lines()]
-    (unstorable,) = [one for one in found if one[1].startswith("cannot store new")]
+    (unstorable,) = [one for one in found if one[1].startswith("cannot be stored: ")]
     assert sorted(set(found) - {unstorable}) == [
         ("other", "neither raw/ nor temp/"),
         ("raw/gone", "promised, and not in raw/"),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
-from io import BytesIO
+from io import BytesIO, StringIO
 from pathlib import Path
 from urllib.request import urlopen
 
@@ -188,3 +188,30 @@ def test_the_record_of_a_new_execution_comes_with_it(scene: Scene, opened: Bucke
     assert again.created.to_dict() == scene.record(first.id)
     assert again.created.labels == {"branch": "main"}
     assert opened.execution(first.id).created is None
+
+
+@pytest.mark.parametrize("name", ["", "a b", "Bad_Name!"])
+def test_what_is_no_name_of_a_bucket_is_refused(name: str) -> None:
+    with pytest.raises(UsageError, match="is not a bucket name"):
+        open_bucket(name)
+
+
+def test_what_is_of_the_wrong_kind_is_refused_and_nothing_is_stored(
+    scene: Scene, opened: Bucket
+) -> None:
+    execution = opened.new_execution()
+    before = scene.contents()
+    with pytest.raises(UsageError, match="StringIO is not a binary stream"):
+        execution.upload_stream(StringIO("text"), "stdout.log")  # type: ignore[arg-type]
+    with pytest.raises(UsageError, match="'3600' is not a timedelta"):
+        execution.presign("logs/stdout.log", 3600)  # type: ignore[arg-type]
+    for window in ("since", "until"):
+        with pytest.raises(UsageError, match="2026-01-02 00:00:00 has no time zone"):
+            list(opened.executions(**{window: datetime(2026, 1, 2)}))  # type: ignore[arg-type]  # noqa: DTZ001
+    assert scene.contents() == before
+
+
+def test_buckets_and_executions_say_which_they_are(opened: Bucket, bucket: str) -> None:
+    execution = opened.new_execution()
+    assert repr(opened) == f"<Bucket {bucket}>"
+    assert repr(execution) == f"<Execution {execution.id}>"

@@ -466,3 +466,11 @@ def test_a_terminal_gets_a_header_and_a_chart(
     assert shown.count("\u2588") == 60 + sum(bars)
     assert bars[-1] <= 1
     assert max(map(len, months)) <= 100
+
+
+def test_a_class_that_costs_as_standard_is_no_reason_to_warn(scene: Scene) -> None:
+    execution_id = scene.put_execution()
+    scene.put_file(execution_id, "logs/stdout.log", b"x", StorageClass="INTELLIGENT_TIERING")
+    said = scene.cli("cost", execution_id).ok().err
+    assert "INTELLIGENT_TIERING: counted as STANDARD, the price of its first 30 days" in said
+    assert "warning" not in said

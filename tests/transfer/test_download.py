@@ -706,3 +706,10 @@ def wait_until(condition: Callable[[], bool]) -> None:
             return
         pause.wait(0.01)
     raise TimeoutError("it never came to that")
+
+
+def test_one_of_several_files_was_not_downloaded(scene: Scene) -> None:
+    execution_id = scene.put_finished_execution({"logs/stdout.log": b"a", "logs/stderr.log": b"b"})
+    scene.write_tree({"logs/stdout.log": "x"})
+    refused = scene.cli("download", execution_id, "-o", scene.directory / "tree").expect(6)
+    assert "error: 1 of 2 files was not downloaded\n" in refused.err

@@ -35,6 +35,7 @@ FIELDS = {
     "checksum",
     "error",
     "exit_code",
+    "retry_may_help",
 }
 ODD_NAMES = (
     "a b.txt",
@@ -326,6 +327,7 @@ def test_json_has_the_documented_fields(scene: Scene, execution: str) -> None:
         "checksum": "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
         "error": None,
         "exit_code": 0,
+        "retry_may_help": False,
     }
     assert by_name["big.bin"]["sent_bytes"] == PART + 1
     assert by_name["big.bin"]["resumed_bytes"] == 0
@@ -639,3 +641,18 @@ def test_a_file_that_tells_no_size_is_not_stored_empty(scene: Scene) -> None:
     result = scene.cli("upload", execution, "/proc/version").expect(7)
     assert b"has content but tells no size" in result.stderr
     assert scene.files(execution) == {}
+
+
+def test_a_file_that_fails_is_named_once(scene: Scene, monkeypatch: pytest.MonkeyPatch) -> None:
+    execution_id = scene.new_execution()
+    path = "artifacts/custom/foo/bar.txt"
+    scene.put_file(execution_id, path, b"other")
+    monkeypatch.chdir(scene.write_tree({"odd/tab\t.txt": "x", path: "x"}))
+    odd = scene.cli("upload", execution_id, "odd").expect(2)
+    assert odd.err.startswith(
+        "failed: odd/tab\\t.txt: cannot be stored: the name has control characters\n"
+    )
+    whole = scene.cli("upload", execution_id, ".").expect(3)
+    conflict = "the key holds other content; nothing was changed"
+    assert f"failed: {path}: {conflict}\n" in whole.err
+    assert {"path": path, "error": conflict} in scene.record(execution_id)["failures"]

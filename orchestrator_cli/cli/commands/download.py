@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import click
 
@@ -41,6 +42,23 @@ class DownloadOptions(NamedTuple):
     as_json: bool
 
 
+class _Directory(click.Path):
+    """The path of a directory, and not -, which other commands take for standard output."""
+
+    def convert(
+        self,
+        value: str | os.PathLike[str],
+        param: click.Parameter | None,
+        ctx: click.Context | None,
+    ) -> Any:
+        """Return the path. Raises UsageError for -."""
+        if value == "-":
+            raise HintedUsageError(
+                "-o names a directory; - is none.", "`orchestrator logs ID PATH` prints one file"
+            )
+        return super().convert(value, param, ctx)
+
+
 @command(
     examples=(
         Example("everything, into a directory named as the execution", "orchestrator download $ID"),
@@ -60,7 +78,7 @@ class DownloadOptions(NamedTuple):
     "--output",
     "directory",
     metavar="DIR",
-    type=click.Path(file_okay=False, path_type=Path),
+    type=_Directory(file_okay=False, path_type=Path),
     help="The directory to download to.  [default: ./ID]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace local files that differ.")

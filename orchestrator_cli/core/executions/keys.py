@@ -27,6 +27,14 @@ _LIVE_OFFSET = re.compile(r"[0-9]{20}")
 _LIVE_STATE_NAME = "state.json"
 
 
+class UnstorablePathError(UsageError):
+    """No file can be stored under a path; `problem` says why, without the path."""
+
+    def __init__(self, path: str, problem: str) -> None:
+        super().__init__(f"cannot store {printable(path)[:200]}: {problem}", hint="rename it")
+        self.problem = problem
+
+
 def execution_prefix(execution_id: str) -> str:
     """Return the prefix that holds everything of one execution."""
     return f"{EXECUTIONS_PREFIX}{execution_id}/"
@@ -129,7 +137,7 @@ def artifact_key(execution_id: str, path: str) -> str:
     if problem is None and len(key.encode()) > MAX_KEY_BYTES:
         problem = f"its key would be longer than {MAX_KEY_BYTES:,} bytes"
     if problem is not None:
-        raise UsageError(f"cannot store {printable(path)[:200]}: {problem}", hint="rename it")
+        raise UnstorablePathError(path, problem)
     return key
 
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import (
     FOLDERS,
     LOG_NAMES,
     RESULT_NAMES,
+    UnstorablePathError,
     file_suffix,
     invalid_path_reason,
 )
@@ -29,7 +28,7 @@ def storage_path_for(relative: str) -> str:
     """
     problem = invalid_path_reason(relative)
     if problem is not None:
-        raise UsageError(f"cannot store {printable(relative)[:200]}: {problem}", hint="rename it")
+        raise UnstorablePathError(relative, problem)
     head, _, rest = relative.partition("/")
     if not rest:
         return _place_top_level(relative)

@@ -22,6 +22,7 @@ class StorageClass(NamedTuple):
 
 
 STANDARD = "STANDARD"
+INTELLIGENT_TIERING = "INTELLIGENT_TIERING"
 DEEP_ARCHIVE = "DEEP_ARCHIVE"
 _KIB_128 = 128 * 1024
 # From warm to cold.
@@ -29,7 +30,7 @@ _CLASSES = (
     StorageClass(STANDARD),
     StorageClass("REDUCED_REDUNDANCY"),
     StorageClass("STANDARD_IA", minimum_days=30, least_billed_bytes=_KIB_128),
-    StorageClass("INTELLIGENT_TIERING"),
+    StorageClass(INTELLIGENT_TIERING),
     StorageClass("ONEZONE_IA", minimum_days=30, least_billed_bytes=_KIB_128),
     StorageClass("GLACIER_IR", minimum_days=90, least_billed_bytes=_KIB_128),
     StorageClass("GLACIER", minimum_days=90, is_archive=True),

@@ -33,6 +33,7 @@ from orchestrator_cli.core.retention.prices import (
     read_prices,
 )
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.storage_classes import INTELLIGENT_TIERING
 
 _COLUMNS = (
     Column("FILES", right=True, rank=4),
@@ -193,7 +194,13 @@ class Report:
     def _notes(self, inventory_time: datetime | None) -> None:
         unpriced = sorted(self._total.classes.keys() - self._prices.prices.storage_per_gib_month)
         for name in unpriced:
-            self._messages.warn(f"no price for {printable(name)}: counted as STANDARD")
+            if name == INTELLIGENT_TIERING:
+                self._messages.note(
+                    f"{name}: counted as STANDARD, the price of its first 30 days, "
+                    "without what monitoring costs"
+                )
+            else:
+                self._messages.warn(f"no price for {printable(name)}: counted as STANDARD")
         if not self._total.executions:
             self._messages.note("no such executions in this time window; --since widens it")
         if inventory_time is not None:

@@ -79,7 +79,7 @@ class ExecutionLogs:
         if all_logs:
             return tuple(sizes)
         if sys.stderr.isatty():
-            self._app.messages.note(_choice(sizes, first, stored.has_failed))
+            self._app.messages.note(_choice(stored, list(sizes), first))
         return (first,)
 
     def _list_stored(self) -> StoredLogs:
@@ -90,11 +90,14 @@ class ExecutionLogs:
         return retry_if_new(read, self.execution_id, self._app.now(), self.store.retry.wait)
 
 
-def _choice(sizes: dict[str, int], first: str, has_failed: bool) -> str:
+def _choice(stored: StoredLogs, names: list[str], first: str) -> str:
     from orchestrator_cli.cli.output import human_size
 
-    why = ", as the execution failed" if has_failed and first == "stderr" else ""
-    others = [
-        f"{name} ({human_size(size_bytes)})" for name, size_bytes in sizes.items() if name != first
-    ]
+    def describe(name: str) -> str:
+        # A heartbeat is behind a log that is being written.
+        log = stored.logs.get(name)
+        return name if log is None else f"{name} ({human_size(log.size_bytes)})"
+
+    why = ", as the execution failed" if stored.has_failed and first == "stderr" else ""
+    others = [describe(name) for name in names if name != first]
     return f"this is {first}{why}" + (f"; there is also {', '.join(others)}" if others else "")

@@ -44,6 +44,8 @@ class LogsOptions(NamedTuple):
             )
         if not self.patterns and not self.search.is_default:
             raise click.UsageError("-i, -F, -A, -B, -C and -c go with --grep.")
+        if self.search.counts and self.tail is not None:
+            raise click.UsageError("-c counts all lines; it does not go with --tail.")
         if not self.follow and self.gone_after is not None:
             raise click.UsageError("--gone-after goes with --follow.")
 

@@ -23,8 +23,12 @@ def check_paths(paths: tuple[str, ...], name: str | None) -> None:
         raise click.UsageError("Standard input (-) cannot be mixed with files.")
     if name == "":
         raise click.UsageError("An empty --name.")
-    if paths == ("-",) and not name:
-        raise click.UsageError("Standard input (-) needs --name, such as --name logs/stdout.log.")
+    if paths == ("-",):
+        if not name:
+            raise click.UsageError(
+                "Standard input (-) needs --name, such as --name logs/stdout.log."
+            )
+        return
     if name and (len(paths) > 1 or Path(paths[0]).is_dir()):
         raise click.UsageError("--name goes with one file or standard input.")
 

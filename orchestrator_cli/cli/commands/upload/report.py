@@ -23,7 +23,8 @@ def report_result(app: App, result: UploadResult, as_json: bool) -> None:
     if outcome == "skipped":
         app.messages.warn(f"skipped {printable(result.source)}: {result.skip_reason}")
     elif result.error is not None:
-        app.messages.failure(f"{printable(result.source)}: {human_error(result.error)}")
+        source = f"{printable(result.source)}: "
+        app.messages.failure(source + human_error(result.error).removeprefix(source))
     else:
         app.messages.detail(f"{outcome}: {printable(result.path)}")
 

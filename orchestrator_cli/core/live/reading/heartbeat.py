@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator_cli.core.executions.keys import live_segment_key
+from orchestrator_cli.core.live.reading.listing import list_segments
 from orchestrator_cli.core.live.state import (
     LOST_AFTER_SECONDS,
     Liveness,
+    LogPosition,
     StoredState,
     liveness_after,
     read_state,
 )
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.operations.read import get_object
 
 # How long a heartbeat that was read is shared with others that watch the execution.
 _FRESH_SECONDS = 2.0
@@ -61,6 +65,22 @@ class Heartbeat:
                 self._read_at = self._clock()
             return self._last
 
+    def silent_seconds(self, logs: Iterable[str]) -> float:
+        """Return how long ago the writer was there, by S3's clock.
+
+        The last segments of its logs may be newer than what it last said.
+        """
+        stored = self.read()
+        positions = {} if stored is None else stored.state.logs
+        ages = [] if stored is None else [stored.age_seconds]
+        for log in logs:
+            offset = positions.get(log, LogPosition()).offset
+            segments = list_segments(self._store, self._execution_id, log, offset)
+            if segments:
+                key = live_segment_key(self._execution_id, log, segments[-1].offset)
+                ages.append(self._store.run(get_object(key)).age_seconds or 0.0)
+        return min(ages, default=0.0)
+
 
 @dataclass(frozen=True, slots=True)
 class SignOfLife:
@@ -86,8 +106,12 @@ class LivenessWatch:
         Where there is no heartbeat, the writer is judged by how long nothing has come.
         """
         stored = self._heartbeat.read()
+        lost_after_seconds = self.give_up.lost_after_seconds
         silent_seconds = quiet_seconds if stored is None else stored.age_seconds
-        now = liveness_after(silent_seconds, self.give_up.lost_after_seconds)
+        now = liveness_after(silent_seconds, lost_after_seconds)
+        if stored is not None and now is not Liveness.ALIVE:
+            silent_seconds = self._heartbeat.silent_seconds(stored.state.logs)
+            now = liveness_after(silent_seconds, lost_after_seconds)
         self.note(now, silent_seconds)
         return SignOfLife(now, silent_seconds, stored is not None and stored.state.ended)
 

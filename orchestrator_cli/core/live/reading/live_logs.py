@@ -23,7 +23,7 @@ from orchestrator_cli.core.live.reading.heartbeat import (
 from orchestrator_cli.core.live.reading.listing import list_live_logs
 from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
 from orchestrator_cli.core.live.reading.tail import join_last_lines
-from orchestrator_cli.core.live.state import StoredState, liveness_after
+from orchestrator_cli.core.live.state import Liveness, StoredState, liveness_after
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 
 
@@ -123,7 +123,10 @@ class BucketLiveLogs:
         is_running = may_be_running(self._store, self._execution_id)
         if stored is None:
             return WriterState(is_running, None, None)
-        return WriterState(is_running, liveness_after(stored.age_seconds), stored.age_seconds)
+        silent_seconds = stored.age_seconds
+        if liveness_after(silent_seconds) is not Liveness.ALIVE:
+            silent_seconds = self._heartbeat.silent_seconds(stored.state.logs)
+        return WriterState(is_running, liveness_after(silent_seconds), silent_seconds)
 
     def snapshot(self, name: str, lines: int | None) -> Iterator[LiveChunk] | None:
         """Return the log as it is now, or its last lines; None where there is no such log."""

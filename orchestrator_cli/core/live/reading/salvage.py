@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.content_type import content_type_of
-from orchestrator_cli.core.executions.keys import artifact_key, live_log_path, live_segment_key
+from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
 from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
     ExecutionMetadata,
@@ -22,12 +22,12 @@ from orchestrator_cli.core.executions.record.repository import (
     read_execution,
     record_upload_result,
 )
-from orchestrator_cli.core.live.reading.listing import list_live_logs, list_segments
+from orchestrator_cli.core.live.reading.heartbeat import Heartbeat
+from orchestrator_cli.core.live.reading.listing import list_live_logs
 from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
-from orchestrator_cli.core.live.state import read_state
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import create_hash
-from orchestrator_cli.core.s3.operations.read import get_object, hash_stored_range
+from orchestrator_cli.core.s3.operations.read import hash_stored_range
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
@@ -85,7 +85,7 @@ def salvage(
     names = list_live_logs(store, execution_id)
     if not names:
         raise NotFoundError(f"{execution_id} has no live logs", hint="they are kept for seven days")
-    age = _silent_for(store, execution_id, names)
+    age = timedelta(seconds=Heartbeat(store, execution_id).silent_seconds(names))
     if age < older_than and _is_complete(store, metadata, names):
         raise ConflictError(
             f"{execution_id} is finished with result {metadata.result}, and its logs are stored: "
@@ -117,20 +117,6 @@ def _is_complete(store: ArtifactStore, metadata: ExecutionMetadata, names: list[
         return False
     paths = [live_log_path(name) or name for name in names]
     return all(store.exists(artifact_key(metadata.execution_id, path)) for path in paths)
-
-
-def _silent_for(store: ArtifactStore, execution_id: str, names: list[str]) -> timedelta:
-    """Return for how long there has been no sign of life, by S3's clock.
-
-    The last segments tell more exactly than the heartbeat when it ended.
-    """
-    state = store.run(read_state(execution_id))
-    keys = [
-        live_segment_key(execution_id, log, list_segments(store, execution_id, log)[-1].offset)
-        for log in names
-    ]
-    ages = [store.run(get_object(key)).age_seconds or 0.0 for key in keys]
-    return timedelta(seconds=min(ages if state is None else [*ages, state.age_seconds]))
 
 
 def _salvage_log(

@@ -84,8 +84,9 @@ class DownloadSummary:
         if not self.failures:
             return None
         total = len(self.failures) + self.created + self.identical
-        which = f"{len(self.failures):,} of {total:,} files were"
-        line = f"{'the file was' if total == 1 else which} not downloaded"
+        failed = len(self.failures)
+        which = "the file" if total == 1 else f"{failed:,} of {total:,} files"
+        line = f"{which} {'was' if failed == 1 else 'were'} not downloaded"
         kinds = {type(result.error) for result in self.failures}
         first = self.failures[0].error
         telling = isinstance(first, ConflictError | IntegrityError | ArchivedError)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.content_type import content_type_of
-from orchestrator_cli.core.executions.keys import artifact_key
+from orchestrator_cli.core.executions.keys import UnstorablePathError, artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.files.checks import Parts
 from orchestrator_cli.core.files.directory import FileKind
@@ -238,8 +238,10 @@ def _plan_file(
     try:
         path = storage_path_for(relative)
         key = artifact_key(execution_id, path)
-    except UsageError as error:
-        return SkippedPath(source, error.message, error)
+    except UnstorablePathError as error:
+        # Who is told this is told the source, too.
+        reason = f"cannot be stored: {error.problem}"
+        return SkippedPath(source, reason, UsageError(reason, hint=error.hint))
     return PlannedFile(source, path, key, status.st_size, content_type_of(path), file)
 
 

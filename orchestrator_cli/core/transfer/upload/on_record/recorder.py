@@ -85,7 +85,9 @@ class UploadRecorder:
         # What was never a file was not lost.
         never = result.path is None and was_never_a_file(result.error)
         if result.error is not None and not never:
-            self._failed[result.path or printable(result.source)] = str(result.error)
+            path = result.path or printable(result.source)
+            # The path is said before every reason.
+            self._failed[path] = str(result.error).removeprefix(f"{printable(path)}: ")
 
     def record(self, *, all_stored: bool) -> None:
         """Write the record after all files were tried. Raises what keeps it from being written."""

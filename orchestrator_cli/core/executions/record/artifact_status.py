@@ -89,7 +89,7 @@ def _missing(
     return [
         path
         for path in upload.paths
-        if parse_artifact_key(prefix + path) is None or not _is_stored(store, metadata, path)
+        if parse_artifact_key(prefix + path) is None or not is_stored(store, metadata, path)
     ]
 
 
@@ -122,7 +122,7 @@ def list_incomplete_uploads(store: ArtifactStore, metadata: ExecutionMetadata) -
         return []
     parsed = [parse_artifact_key(upload.key) for upload in uploads]
     begun = {item[1] for item in parsed if item and item[0] == metadata.execution_id}
-    return sorted(path for path in begun - stored if not _is_stored(store, metadata, path))
+    return sorted(path for path in begun - stored if not is_stored(store, metadata, path))
 
 
 def list_unfinished(store: ArtifactStore, metadata: ExecutionMetadata) -> list[str]:
@@ -133,6 +133,7 @@ def list_unfinished(store: ArtifactStore, metadata: ExecutionMetadata) -> list[s
     return sorted(marked.union(list_incomplete_uploads(store, metadata)))
 
 
-def _is_stored(store: ArtifactStore, metadata: ExecutionMetadata, path: str) -> bool:
+def is_stored(store: ArtifactStore, metadata: ExecutionMetadata, path: str) -> bool:
+    """Return True if the execution has a file of this path."""
     # The manifest is left out of a record that it would make too large.
     return store.exists(artifact_key(metadata.execution_id, path))

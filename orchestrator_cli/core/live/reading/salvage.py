@@ -11,6 +11,7 @@ from orchestrator_cli.core.base.errors import ConflictError, NotFoundError, Orch
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
+from orchestrator_cli.core.executions.record.artifact_status import is_stored
 from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
     ExecutionMetadata,
@@ -116,7 +117,7 @@ def _is_complete(store: ArtifactStore, metadata: ExecutionMetadata, names: list[
     if metadata.artifact_status is not ArtifactStatus.COMPLETE:
         return False
     paths = [live_log_path(name) or name for name in names]
-    return all(store.exists(artifact_key(metadata.execution_id, path)) for path in paths)
+    return all(is_stored(store, metadata, path) for path in paths)
 
 
 def _salvage_log(

@@ -23,16 +23,14 @@ ERROR_KINDS: dict[type[OrchestratorError], str] = {
     ArchivedError: "archived",
     UnavailableError: "unavailable",
 }
+ERRORS_BY_KIND = {kind: error for error, kind in ERROR_KINDS.items()}
 PROBLEM_TYPE = "application/problem+json"
 PROBLEM_PREFIX = "urn:orchestrator:error:"
 
 
-_ERRORS = {kind: error for error, kind in ERROR_KINDS.items()}
-
-
 def error_of_kind(kind: object) -> type[OrchestratorError]:
     """Return the class of errors that a word stands for, the general one where it is unknown."""
-    return _ERRORS.get(str(kind), OrchestratorError)
+    return ERRORS_BY_KIND.get(str(kind), OrchestratorError)
 
 
 def kind_of_error(error: OrchestratorError) -> str:

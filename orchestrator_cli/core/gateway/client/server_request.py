@@ -15,7 +15,7 @@ from orchestrator_cli.core.base.errors import (
 )
 from orchestrator_cli.core.base.foreign_json import parse_json
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.error_kinds import ERROR_KINDS, PROBLEM_PREFIX, PROBLEM_TYPE
+from orchestrator_cli.core.gateway.error_kinds import ERRORS_BY_KIND, PROBLEM_PREFIX, PROBLEM_TYPE
 from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.s3.error_codes import PROXY_HINT, NotS3Error, is_throttling
 from orchestrator_cli.core.s3.operations.request import (
@@ -28,7 +28,7 @@ from orchestrator_cli.core.s3.operations.request import (
 T = TypeVar("T")
 
 _ERRORS: dict[str, type[OrchestratorError]] = {
-    **{kind: error for error, kind in ERROR_KINDS.items()},
+    **ERRORS_BY_KIND,
     "too-large": UsageError,
     "media-type": UsageError,
     "unauthenticated": AccessError,

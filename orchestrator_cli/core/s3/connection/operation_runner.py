@@ -103,6 +103,8 @@ class OperationRunner:
                         answer = yield cast("Sleep | Waitable", step)
                     advance = partial(operation.send, answer)
                 except Exception as error:  # noqa: BLE001 - the operation decides
+                    # It is not about the response before, whose sender may be another.
+                    answer = None
                     advance = partial(operation.throw, error)
 
     def _send(

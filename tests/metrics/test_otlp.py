@@ -23,6 +23,7 @@ from tests.support.scene import Scene
 from tests.support.servers.certificates import make_certificate
 from tests.support.servers.otlp import PROTOBUF, parse_export, rejecting
 from tests.support.servers.receiving import Answer, Receiver, receiving
+from tests.support.stored.bench_tree import watching_line
 
 SECRET = "correct-horse-battery"
 CREATED = {"command": "upload", "outcome": "created"}
@@ -30,20 +31,10 @@ SECONDS = "orchestrator_cli.core.metrics.otlp.SEND_SECONDS"
 
 
 @pytest.fixture
-def efs(scene: Scene) -> Path:
+def efs(scene: Scene, raw: Path) -> Path:
     """A mount with one file to sync."""
-    execution_id = scene.new_execution("--bench-id", "bench-01")
-    raw = scene.directory / "efs" / "bench-01" / execution_id / "raw"
-    raw.mkdir(parents=True)
     (raw / "1.txt").write_text("one")
     return scene.directory / "efs"
-
-
-def watch(efs: Path, *options: str) -> tuple[str, ...]:
-    return (
-        *("sync-efs", "--root", str(efs), "--watch", "--settle", "0s", "--keep"),
-        *("--interval", "50ms", *options),
-    )
 
 
 # --- what is sent ----------------------------------------------------------------------------
@@ -138,7 +129,7 @@ def test_a_run_sends_and_keeps_its_code(forks: ForkServer, bucket: str, receiver
 def test_a_watch_sends_what_each_pass_counted(
     forks: ForkServer, receiver: Receiver, efs: Path
 ) -> None:
-    watching = forks.start(*watch(efs, "--metrics-otlp", receiver.url))
+    watching = forks.start(*watching_line(efs, "--metrics-otlp", receiver.url))
     receiver.wait_for(3)
     watching.signal(signal.SIGTERM)
     watching.wait(60).expect(0)
@@ -153,7 +144,7 @@ def test_a_watch_can_send_all_since_it_began(
     forks: ForkServer, receiver: Receiver, efs: Path
 ) -> None:
     env = {"OTEL_EXPORTER_OTLP_METRICS_TEMPORALITY_PREFERENCE": "cumulative"}
-    watching = forks.start(*watch(efs, "--metrics-otlp", receiver.url), env=env)
+    watching = forks.start(*watching_line(efs, "--metrics-otlp", receiver.url), env=env)
     receiver.wait_for(3)
     watching.signal(signal.SIGTERM)
     watching.wait(60).expect(0)
@@ -226,7 +217,7 @@ def test_a_watch_sends_again_what_was_not_taken(
     forks: ForkServer, receiver: Receiver, efs: Path, answer: Answer, arrivals: int
 ) -> None:
     receiver.answers = [answer]
-    watching = forks.start(*watch(efs, "--metrics-otlp", receiver.url))
+    watching = forks.start(*watching_line(efs, "--metrics-otlp", receiver.url))
     receiver.wait_for(4)
     watching.signal(signal.SIGTERM)
     watching.wait(60).expect(0)

@@ -18,6 +18,7 @@ from tests.support.commands.forkserver import ForkServer
 from tests.support.commands.running import NewUpload, Processes, RunCommand, process_environment
 from tests.support.scene import Scene
 from tests.support.servers.receiving import Answer, Pushed, Receiver
+from tests.support.stored.bench_tree import watching_line
 from tests.support.stored.samples import parse_samples
 
 SECRET = "correct-horse-battery"
@@ -127,22 +128,10 @@ def test_a_run_pushes_and_keeps_its_code(
 
 
 def test_a_watch_pushes_after_each_pass(
-    scene: Scene, forks: ForkServer, receiver: Receiver
+    scene: Scene, raw: Path, forks: ForkServer, receiver: Receiver
 ) -> None:
-    execution_id = scene.new_execution("--bench-id", "bench-01")
-    raw = scene.directory / "efs" / "bench-01" / execution_id / "raw"
-    raw.mkdir(parents=True)
     (raw / "1.txt").write_text("one")
-    line = (
-        "sync-efs",
-        "--root",
-        str(scene.directory / "efs"),
-        "--watch",
-        "--settle",
-        "0s",
-        "--keep",
-    )
-    watching = forks.start(*line, "--interval", "50ms", "--metrics-push", receiver.url)
+    watching = forks.start(*watching_line(scene.directory / "efs", "--metrics-push", receiver.url))
     receiver.wait_for(3)
     watching.signal(signal.SIGTERM)
     watching.wait(60).expect(0)

@@ -26,6 +26,7 @@ from tests.support.commands.forkserver import ForkServer
 from tests.support.commands.running import process_environment
 from tests.support.proxy import faults
 from tests.support.scene import Scene
+from tests.support.stored.bench_tree import watching_line
 from tests.support.stored.engine import PART, content
 from tests.support.stored.samples import Samples, parse_samples
 
@@ -128,10 +129,7 @@ def test_a_run_counts_and_keeps_its_code(scene: Scene, forks: ForkServer, file: 
     assert value(file, "artifact_upload_duration_count", **created) <= 1
 
 
-def test_a_sync_tells_its_backlog(scene: Scene, file: Path) -> None:
-    execution_id = scene.new_execution("--bench-id", "bench-01")
-    raw = scene.directory / "efs" / "bench-01" / execution_id / "raw"
-    raw.mkdir(parents=True)
+def test_a_sync_tells_its_backlog(scene: Scene, raw: Path, file: Path) -> None:
     (raw / "old.txt").write_text("old")
     (raw / "fresh.txt").write_text("fresh")
     line = ("sync-efs", "--root", scene.directory / "efs", "--keep", "--metrics-file", file)
@@ -146,20 +144,10 @@ def test_a_sync_tells_its_backlog(scene: Scene, file: Path) -> None:
     assert value(file, "artifact_size_bytes_count", **created) == 2
 
 
-def test_a_watch_writes_after_each_pass(scene: Scene, forks: ForkServer, file: Path) -> None:
-    execution_id = scene.new_execution("--bench-id", "bench-01")
-    raw = scene.directory / "efs" / "bench-01" / execution_id / "raw"
-    raw.mkdir(parents=True)
-    line = (
-        "sync-efs",
-        "--root",
-        str(scene.directory / "efs"),
-        "--watch",
-        "--settle",
-        "0s",
-        "--keep",
-    )
-    watching = forks.start(*line, "--interval", "50ms", "--metrics-file", str(file))
+def test_a_watch_writes_after_each_pass(
+    scene: Scene, raw: Path, forks: ForkServer, file: Path
+) -> None:
+    watching = forks.start(*watching_line(scene.directory / "efs", "--metrics-file", str(file)))
     created = {"command": "sync-efs", "outcome": "created"}
     series = ("artifact_size_bytes_count", tuple(sorted(created.items())))
     for number in (1, 2):

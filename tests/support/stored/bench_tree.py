@@ -13,6 +13,14 @@ OLD_ID = "01H00000000000000000000000"
 OTHER_ID = "01H00000000000000000000001"
 
 
+def watching_line(root: Path, *options: str) -> tuple[str, ...]:
+    """Return a line that syncs what is below a root again and again, and keeps it there."""
+    return (
+        *("sync-efs", "--root", str(root), "--watch", "--settle", "0s", "--keep"),
+        *("--interval", "50ms", *options),
+    )
+
+
 @dataclass
 class BenchTree:
     """An EFS root and the `sync-efs` arguments that fit it: files settle at once."""

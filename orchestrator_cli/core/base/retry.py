@@ -84,7 +84,8 @@ class RequestProgress:
         return self._throttlings.get(kind) or self._throttlings.setdefault(kind, Throttling(since))
 
 
-@dataclass(frozen=True)
+# Each method that a dataclass makes is compiled at every start.
+@dataclass(frozen=True, eq=False, repr=False)
 class RetryPolicy:
     """Exponential backoff with full jitter, on errors that are retryable.
 

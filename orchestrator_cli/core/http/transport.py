@@ -157,7 +157,7 @@ class TransportErrorKind(StrEnum):
     TOO_LARGE = "too_large"
 
 
-@dataclass(eq=False)
+@dataclass(eq=False, repr=False)
 class TransportError(Exception):
     """A request got no whole response; the text says why, and names host, port and proxy.
 

@@ -17,7 +17,7 @@ Blocks = Iterable[bytes | memoryview]
 _GROUP_BORDER = b"--\n"
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class LogFilter:
     """Turns the bytes of a log into the output that the options ask for.
 

@@ -29,7 +29,6 @@ from orchestrator_cli.core.executions.listings.executions import (
 )
 from orchestrator_cli.core.executions.logs.names import DEFAULT_ORDER, ORDER_AFTER_FAILURE
 from orchestrator_cli.core.executions.placement import log_storage_path
-from orchestrator_cli.core.executions.record.status_probe import is_running
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 
@@ -66,6 +65,9 @@ def list_logs(
     `read_record` returns its metadata as it is: to validate it would take longer than to read most
     logs.
     """
+    # Who names a log needs no record.
+    from orchestrator_cli.core.executions.record.status_probe import is_running
+
     listed = list(store.list_objects(execution_prefix(execution_id) + LOGS_FOLDER))
     record = _read_record(execution_id, read_record)
     if record is None and not listed:

@@ -100,7 +100,8 @@ class OperationRequest(Protocol):
         ...
 
 
-@dataclass(slots=True)
+# Each method that a dataclass makes is compiled at every start.
+@dataclass(slots=True, eq=False, repr=False)
 class S3Request:
     """One request about a bucket, unsigned. An empty key is the bucket itself.
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable
-from functools import partial
 from typing import Any, Protocol, TypeVar, cast
 
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
@@ -84,28 +83,27 @@ class OperationRunner:
 
         `on_throttled` is called where the server asks for fewer requests.
         """
-        advance: Callable[[], OperationRequest | Sleep | Waitable] = partial(next, operation)
         answer: object = None
+        failure: Exception | None = None
         with contextlib.closing(operation):
             while True:
                 try:
-                    step = advance()
+                    step = operation.throw(failure) if failure else operation.send(answer)
                 except StopIteration as end:
                     return cast("T", end.value)
                 except NotS3Error as error:
                     if isinstance(answer, Response):
                         error.name_peer(answer.peer)
                     raise
+                # A failure is not about the response before, whose sender may be another.
+                answer = failure = None
                 try:
                     if isinstance(step, self._request_types):
                         answer = yield from self._send(step, on_throttled)
                     else:
                         answer = yield cast("Sleep | Waitable", step)
-                    advance = partial(operation.send, answer)
                 except Exception as error:  # noqa: BLE001 - the operation decides
-                    # It is not about the response before, whose sender may be another.
-                    answer = None
-                    advance = partial(operation.throw, error)
+                    failure = error
 
     def _send(
         self, request: OperationRequest, on_throttled: Callable[[], object] | None

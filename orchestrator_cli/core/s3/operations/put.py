@@ -85,9 +85,10 @@ def put_if_absent(
     checksum = Checksum("sha256", digest.hex())
     if listed_etag and len(data) <= MD5_PAYS_BYTES and listed_etag == md5(data).hex():
         return PutOutcome.IDENTICAL, checksum
-    source, known = BytesReader(data), StoredChecksum(checksum)
+    known = StoredChecksum(checksum)
+    compare = partial(compare_object, key, BytesReader(data), len(data), known)
     if _should_head_first(server, listed_etag, len(data)):
-        existing = yield from compare_object(key, source, len(data), known)
+        existing = yield from compare()
         if existing is not None:
             return existing, checksum
 
@@ -95,7 +96,6 @@ def put_if_absent(
         yield from put_object_if_absent(server, key, data, content_type, digest)
         return PutOutcome.CREATED
 
-    compare = partial(compare_object, key, source, len(data), known)
     outcome = yield from create_or_find(f"upload of {printable(key)}", create, compare)
     return outcome, checksum
 

@@ -149,16 +149,18 @@ class LineProgress(Progress):
         self._say = say
         self._next_at = time.monotonic() + PROGRESS_LINE_SECONDS
         # The first line has its total already, and what ends before was not held up by counting.
-        self._count_at = time.monotonic() + PROGRESS_LINE_SECONDS / 2
+        self._look_at = time.monotonic() + PROGRESS_LINE_SECONDS / 2
 
     def _changed(self) -> None:
         now = time.monotonic()
-        if now >= self._count_at:
-            self._begin_counting()
+        if now < self._look_at:
+            return
+        self._begin_counting()
         with self._lock:
             due = now >= self._next_at
             if due:
                 self._next_at = now + PROGRESS_LINE_SECONDS
+            self._look_at = self._next_at
         if due:
             self._say(self.status())
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import itertools
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor, wait
@@ -67,6 +66,7 @@ class TransferEngine:
     time; the parts of large files in a few threads. What it stops is its own work: the connection
     can be used again at once.
 
+    Operations add to `held_bytes` what they hold in memory: above the limit no other one begins.
     `concurrency` is the most requests in flight; how many there are depends on what that brings.
     `on_bytes` is called, from several threads, with the bytes just stored, found or read.
     """
@@ -86,7 +86,7 @@ class TransferEngine:
         # For parts that are only hashed: the first of each file is, beside all that `parts` limits.
         self.read_buffers = BufferPool(READ_SIZE)
         self._concurrency = concurrency
-        self._held_bytes = 0
+        self.held_bytes = 0
         self._unfinished_runs: list[Generator[object]] = []
         # A token of its own: after a failure the connection serves the next transfers.
         self._stop = connection.retry.stop.child()
@@ -132,17 +132,8 @@ class TransferEngine:
     def _tasks(self, operations: Iterable[Operation[T]]) -> Iterator[Task[T]]:
         return (self.connection.task(one, self._loop.throttled) for one in operations)
 
-    @contextlib.contextmanager
-    def hold(self, size_bytes: int) -> Iterator[None]:
-        """Count bytes that an operation holds in memory: above the limit no other one begins."""
-        self._held_bytes += size_bytes
-        try:
-            yield
-        finally:
-            self._held_bytes -= size_bytes
-
     def _may_begin(self) -> bool:
-        return self._held_bytes < IN_FLIGHT_BYTES
+        return self.held_bytes < IN_FLIGHT_BYTES
 
     def run_file(self, work: Callable[[], T]) -> Future[T]:
         """Do the whole transfer of a large file in a thread, a few at a time; it uses `parts`.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from orchestrator_cli.cli.report.job_summary import summarize_failures
+from orchestrator_cli.core.base.text import printable
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.app import App
@@ -14,15 +15,14 @@ if TYPE_CHECKING:
 
 def report_result(app: App, result: UploadResult, as_json: bool) -> None:
     """Print the result of a file."""
-    from orchestrator_cli.cli.output import human_error
-    from orchestrator_cli.core.base.text import printable
-
     outcome = _outcome(result)
     if as_json:
         app.output.record(_record(result, outcome))
     if outcome == "skipped":
         app.messages.warn(f"skipped {printable(result.source)}: {result.skip_reason}")
     elif result.error is not None:
+        from orchestrator_cli.cli.output import human_error
+
         source = f"{printable(result.source)}: "
         app.messages.failure(source + human_error(result.error).removeprefix(source))
     else:
@@ -56,7 +56,6 @@ def _record(result: UploadResult, outcome: str | None) -> dict[str, Any]:
 
 def show_destination(app: App, result: UploadResult, as_json: bool) -> None:
     """Print where a file would go."""
-    from orchestrator_cli.core.base.text import printable
     from orchestrator_cli.core.executions.content_type import content_type_of
     from orchestrator_cli.core.s3.types import PutOutcome
 

@@ -164,12 +164,15 @@ class Downloader:
     ) -> Operation[DownloadResult]:
         done = partial(DownloadResult, path, place.path)
         if listed.size_bytes <= _WHOLE_BYTES and not place.is_taken():
-            with self._engine.hold(listed.size_bytes):
+            self._engine.held_bytes += listed.size_bytes
+            try:
                 content = yield from get_object_if_checksum_matches(listed.key)
                 if content is not None and place.create(content):
                     place.check_still_there()
                     self._engine.on_bytes(len(content))
                     return done(len(content), PutOutcome.CREATED)
+            finally:
+                self._engine.held_bytes -= listed.size_bytes
         head = yield from self._store.index.head_for_compare(listed.key)
         if head is None:
             raise NotFoundError(f"{printable(path)}: not found")

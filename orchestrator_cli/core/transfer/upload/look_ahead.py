@@ -83,8 +83,9 @@ class LookAhead:
         look = self._small.pop(key, None)
         if self._listed is None:
             return None if look is None else (yield look)
-        if self._listing is not None and not self._listing.done():
+        if self._listing is not None:
             yield self._listing
+            self._listing = None
         return self._listed.etag_of(key)
 
     def _look_at_small(self, first: Iterable[PlanItem], reading: Future[T]) -> None:

@@ -24,7 +24,7 @@ from orchestrator_cli.core.files.walk import Entry, walk
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True, unsafe_hash=True)
 class PlannedFile:
     """One file and where it goes. `path` is relative to the execution, `size_bytes` as seen now.
 

@@ -9,7 +9,6 @@ from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
-from orchestrator_cli.core.transfer.upload.parts.multipart_session import TransferStats
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile, SkippedPath
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 from orchestrator_cli.core.transfer.upload.uploader import (
@@ -61,4 +60,4 @@ def _compare(engine: TransferEngine, target: UploadTarget, item: PlannedFile) ->
         size_bytes = source.size_bytes
         outcome = engine.connection.run(target.compare(item.key, source, size_bytes))
         source.ensure_unchanged()
-    return done(item, size_bytes, outcome or PutOutcome.CREATED, None, TransferStats())
+    return done(item, size_bytes, outcome or PutOutcome.CREATED, None)

@@ -21,7 +21,7 @@ from orchestrator_cli.core.s3.types import Checksum, PutOutcome, UploadResult
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.log_indexing import LogIndexing
 from orchestrator_cli.core.transfer.upload.look_ahead import LookAhead
-from orchestrator_cli.core.transfer.upload.parts.multipart_session import TransferStats
+from orchestrator_cli.core.transfer.upload.parts.multipart_session import NO_BYTES, TransferStats
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import unwatched
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile, SkippedPath
@@ -116,7 +116,9 @@ class Uploader:
         self._hooks = hooks
         self._etag_of = etag_of
         self._ahead = ahead or LookAhead(engine, target)
-        self._prepared: Future[None] | None = None
+        self._preparing: Future[None] | None = None
+        # None once that was called.
+        self._before_storing = hooks.before_storing
 
     def run(self, plan: Iterable[PlanItem]) -> UploadSummary:
         """Upload everything; a failing file is a result, not an exception.
@@ -163,19 +165,22 @@ class Uploader:
     def _upload_small(
         self, item: PlannedFile, indexing: LogIndexing | None
     ) -> Operation[UploadResult]:
-        with self._engine.hold(item.size_bytes):
+        self._engine.held_bytes += item.size_bytes
+        try:
             etag = yield from self._seen_etag(item.key)
             if item.size_bytes < _READ_IN_THREAD_BYTES:
                 data = _read_unchanged(item)
             else:
                 data = yield self._engine.run_read(partial(_read_unchanged, item))
-            if not etag and self._hooks.before_storing is not None:
-                yield from self._prepare(self._hooks.before_storing)
+            if not etag and self._before_storing is not None:
+                yield from self._prepare(self._before_storing)
             outcome, checksum = yield from self._target.put_if_absent(
                 item.key, data, item.content_type, etag
             )
             if indexing is not None and outcome is PutOutcome.CREATED:
                 yield self._engine.run_read(partial(indexing.add_all, data))
+        finally:
+            self._engine.held_bytes -= item.size_bytes
         self._engine.on_bytes(len(data))
         sent = len(data) if outcome is PutOutcome.CREATED else 0
         return done(item, len(data), outcome, checksum, TransferStats(0, sent))
@@ -188,12 +193,10 @@ class Uploader:
 
     def _prepare(self, prepare: Callable[[], None]) -> Operation[None]:
         """Let `before_storing` do its work, once; other files are read and hashed meanwhile."""
-        if self._prepared is None:
-            self._prepared = self._engine.run_request(prepare)
-        if self._prepared.done():
-            self._prepared.result()
-        else:
-            yield self._prepared
+        if self._preparing is None:
+            self._preparing = self._engine.run_request(prepare)
+        yield self._preparing
+        self._before_storing = None
 
     def _upload_large(self, item: PlannedFile, indexing: LogIndexing | None) -> UploadResult:
         with item.open() as source:
@@ -242,7 +245,7 @@ def done(
     size_bytes: int,
     outcome: PutOutcome,
     checksum: Checksum | None,
-    count: TransferStats,
+    count: TransferStats = NO_BYTES,
 ) -> UploadResult:
     """Return the result for a file whose key holds something now; a conflict is an error."""
     error = None
@@ -265,10 +268,9 @@ def done(
 
 
 def failed(
-    item: PlannedFile, error: OrchestratorError, count: TransferStats | None = None
+    item: PlannedFile, error: OrchestratorError, count: TransferStats = NO_BYTES
 ) -> UploadResult:
     """Return the result for a file that could not be stored, though parts of it may have been."""
-    count = count or TransferStats()
     return UploadResult(
         item.source,
         item.path,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, UnsupportedError
 from orchestrator_cli.core.http.transport import Body
@@ -33,23 +32,14 @@ T = TypeVar("T")
 TELLING_SECONDS = 1.0
 
 
-@dataclass
-class TransferStats:
+class TransferStats(NamedTuple):
     """The bytes found in an unfinished upload, and the bytes sent and acknowledged."""
 
     resumed_bytes: int = 0
     sent_bytes: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
 
-    def add_resumed(self, size_bytes: int) -> None:
-        """Count bytes that S3 had already; from any thread."""
-        with self._lock:
-            self.resumed_bytes += size_bytes
 
-    def add_sent(self, size_bytes: int) -> None:
-        """Count bytes that S3 has acknowledged; from any thread."""
-        with self._lock:
-            self.sent_bytes += size_bytes
+NO_BYTES = TransferStats()
 
 
 class MultipartSession:
@@ -62,7 +52,8 @@ class MultipartSession:
     def __init__(
         self, engine: TransferEngine, target: UploadTarget, key: str, watch: PartWatch
     ) -> None:
-        self.count = TransferStats()
+        self.count = NO_BYTES
+        self._counting = threading.Lock()
         self.checksums = PartChecksums(watch)
         self.completed: ObjectMetadata | None = None
         self._engine = engine
@@ -103,21 +94,28 @@ class MultipartSession:
         """Count the parts of an upload that are stored already."""
         for part in parts:
             if (upload_id, part.number) not in self._counted:
-                self.count.add_resumed(part.size_bytes)
-                self._engine.on_bytes(part.size_bytes)
+                self._add(resumed_bytes=part.size_bytes)
                 self._counted.add((upload_id, part.number))
 
     def send(self, upload_id: str, part: Part, body: Body, digests: PartDigests) -> StoredPart:
         """Send a part and count it."""
         stored = self.run(self._target.upload_part(self._key, upload_id, part, body, digests))
         self._counted.add((upload_id, part.number))
-        self.count.add_sent(part.size_bytes)
-        self._engine.on_bytes(part.size_bytes)
+        self._add(sent_bytes=part.size_bytes)
         if time.monotonic() - self._begun_at >= TELLING_SECONDS and not next(self._looks):
             # Other parts are sent meanwhile; afterwards, completing would wait for it.
             look = self._target.look_for_earlier_uploads(self._key, upload_id)
             self._engine.run_request(partial(self.run, look))
         return stored
+
+    def _add(self, resumed_bytes: int = 0, sent_bytes: int = 0) -> None:
+        """Count bytes that are stored; from any thread."""
+        with self._counting:
+            before = self.count
+            self.count = TransferStats(
+                before.resumed_bytes + resumed_bytes, before.sent_bytes + sent_bytes
+            )
+        self._engine.on_bytes(resumed_bytes + sent_bytes)
 
     def complete(
         self,

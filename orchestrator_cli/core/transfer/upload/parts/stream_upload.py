@@ -36,6 +36,7 @@ from orchestrator_cli.core.transfer.part_threads import FutureGroup
 from orchestrator_cli.core.transfer.upload.parts.key_look import KeyLook
 from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     MultipartSession,
+    TransferStats,
     is_concurrent_change,
     is_in_the_way,
 )
@@ -114,7 +115,7 @@ class StreamUpload:
         self._engine.on_bytes(len(data))
         if outcome is PutOutcome.CREATED:
             self._watch(piece.part)(data)
-            self.session.count.add_sent(len(data))
+            self.session.count = TransferStats(sent_bytes=len(data))
         return outcome, checksum
 
     # --- the key is free -----------------------------------------------------------------

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator_cli.core.base.errors import EXPECTED_FAILURES, ConflictError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.efs.cleanup.removal import Removal, remove_empty_dirs, remove_stored_file
+from orchestrator_cli.core.efs.cleanup.removal import remove_empty_dirs, remove_stored_file
 from orchestrator_cli.core.efs.events import SyncEvent, SyncMonitor, SyncState
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.sync_pass import SyncPass
@@ -86,22 +86,22 @@ class Cleaner:
         file, source = cast("TreeFile", item.file), item.source
         is_due = partial(self._rules.has_been_kept, now=now)
         try:
-            removal = remove_stored_file(self._store, file, item.key, is_due)
+            state = remove_stored_file(self._store, file, item.key, is_due)
         except EXPECTED_FAILURES as error:
             if isinstance(error, OrchestratorError) and error.is_fatal:
                 raise
             return _not_removed(execution, source, error, item.path)
-        if removal is Removal.DELETED:
+        if state is SyncState.DELETED:
             current.emptied.add(file.parts[:-1])
-            return SyncEvent(source, SyncState.DELETED, execution, item.path, item.size_bytes)
-        if removal is Removal.CONFLICT:
+            return SyncEvent(source, state, execution, item.path, item.size_bytes)
+        if state is SyncState.CONFLICT:
             conflict = ConflictError(
                 f"{printable(item.path)}: S3 holds other content; the local file is kept"
             )
             key, size_bytes, outcome = item.key, item.size_bytes, PutOutcome.CONFLICT
             result = UploadResult(source, item.path, key, size_bytes, outcome, error=conflict)
             current.failed[source] = result
-            return SyncEvent(source, SyncState.CONFLICT, execution, item.path, error=conflict)
+            return SyncEvent(source, state, execution, item.path, error=conflict)
         return None
 
 

@@ -27,8 +27,9 @@ from orchestrator_cli.core.s3.types import ObjectSummary
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.filters import ExecutionWindow, FoundExecution
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+    from orchestrator_cli.core.gateway.client.logs.live_logs import ServedLiveLogs
     from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, OnNotice
-    from orchestrator_cli.core.live.reading.live_logs import LiveLogs
+    from orchestrator_cli.core.live.reading.live_logs import BucketLiveLogs
     from orchestrator_cli.core.live.store import LiveStore
     from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
     from orchestrator_cli.core.transfer.upload.on_record.session import UploadSession
@@ -99,7 +100,9 @@ class ExecutionSource(Protocol):
         """Return what makes URLs. Raises UsageError for what cannot be signed."""
         ...
 
-    def live_logs(self, execution_id: str, give_up: GiveUpPolicy, on_notice: OnNotice) -> LiveLogs:
+    def live_logs(
+        self, execution_id: str, give_up: GiveUpPolicy, on_notice: OnNotice
+    ) -> BucketLiveLogs | ServedLiveLogs:
         """Return the logs that are still being written."""
         ...
 
@@ -201,7 +204,9 @@ class BucketSource:
 
     # --- logs and uploads ------------------------------------------------------------------
 
-    def live_logs(self, execution_id: str, give_up: GiveUpPolicy, on_notice: OnNotice) -> LiveLogs:
+    def live_logs(
+        self, execution_id: str, give_up: GiveUpPolicy, on_notice: OnNotice
+    ) -> BucketLiveLogs:
         """Return the logs that are still being written, as they are in `live/`."""
         from orchestrator_cli.core.live.reading.live_logs import BucketLiveLogs
 

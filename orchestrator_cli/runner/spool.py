@@ -22,9 +22,8 @@ from orchestrator_cli.core.files.checks import (
     check_written_by_us,
     same_file,
 )
-from orchestrator_cli.core.files.directory import Directory
+from orchestrator_cli.core.files.directory import Directory, private_directory
 from orchestrator_cli.core.files.lock import try_lock
-from orchestrator_cli.core.files.private import private_directory
 from orchestrator_cli.core.files.removal import remove_tree
 from orchestrator_cli.core.files.tree import Tree, TreeFile
 from orchestrator_cli.runner.run_record import RunEnd, RunStart

@@ -8,7 +8,6 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from orchestrator_cli.core.efs.cleanup.due import is_due
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.tree import BenchExecution, list_bench_executions, plan_execution
 from orchestrator_cli.core.efs.unchanged_cache import Remaining, UnchangedCache
@@ -64,8 +63,8 @@ def test_a_file_whose_directory_is_moved_into_place_begins_anew(
     assert isinstance(item, PlannedFile)
     retain = timedelta(milliseconds=10)
     placed = datetime.fromtimestamp(directory.stat().st_ctime, UTC)
-    assert not is_due(item, SyncRules(retain=retain), placed + retain / 2)
-    assert is_due(item, SyncRules(retain=retain), placed + retain * 2)
+    assert not SyncRules(retain=retain).is_due(item, placed + retain / 2)
+    assert SyncRules(retain=retain).is_due(item, placed + retain * 2)
 
 
 @pytest.mark.parametrize("name", ["temp/copied", "temp/deep/copied"])

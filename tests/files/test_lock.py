@@ -10,9 +10,8 @@ from pathlib import Path
 import pytest
 
 from orchestrator_cli.core.files.checks import UnsafeFileError
-from orchestrator_cli.core.files.directory import Directory
+from orchestrator_cli.core.files.directory import Directory, private_directory
 from orchestrator_cli.core.files.lock import lock_file, try_lock
-from orchestrator_cli.core.files.private import private_directory
 
 _NOBODY = 65534
 as_root = pytest.mark.skipif(os.geteuid() != 0, reason="only root can make another user's files")

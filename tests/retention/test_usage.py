@@ -7,6 +7,7 @@ import gc
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import cast
 
 import pytest
 
@@ -14,6 +15,7 @@ from orchestrator_cli.core.executions.keys import key_execution_id
 from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
 from orchestrator_cli.core.retention.usage import list_usage, merge_same_execution
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
 from tests.support.stored.executions import make_id
 
@@ -55,7 +57,7 @@ class FakeLister:
 def read(
     lister: FakeLister, since: datetime | None, until: datetime, ahead: int = 8
 ) -> list[tuple[str, Usage]]:
-    return list(list_usage(lister, TELLER, since, until, ahead))
+    return list(list_usage(cast("ObjectReader", lister), TELLER, since, until, ahead))
 
 
 def spread(count: int, start: datetime, length: timedelta) -> list[str]:
@@ -72,7 +74,9 @@ def test_a_hundred_thousand_executions_stream_in_flat_memory() -> None:
     lister = FakeLister(ids)
     count, most, total = 0, 0, Usage()
     last = ""
-    for execution_id, usage in list_usage(lister, TELLER, START, START + timedelta(days=31), 4):
+    for execution_id, usage in list_usage(
+        cast("ObjectReader", lister), TELLER, START, START + timedelta(days=31), 4
+    ):
         assert execution_id > last
         last = execution_id
         total.add(usage)
@@ -157,7 +161,7 @@ def test_foreign_keys_are_left_out() -> None:
 
 def test_a_reader_that_stops_early_stops_the_listing() -> None:
     lister = FakeLister(spread(60_000, START, timedelta(days=30)))
-    stream = list_usage(lister, TELLER, None, START + timedelta(days=31), 4)
+    stream = list_usage(cast("ObjectReader", lister), TELLER, None, START + timedelta(days=31), 4)
     next(stream)
     stream.close()  # type: ignore[attr-defined]
     assert lister.requests < lister.pages / 4

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import errno
-import io
-import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from orchestrator_cli.core.files.tree import Tree, TreeFile
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.look_ahead import LookAhead
@@ -94,18 +93,9 @@ def test_connections_are_opened_ahead_only_where_that_takes_long(
             assert len(server.connections) == connections
 
 
-class Gone:
-    """A file that is gone when it is opened."""
-
-    def open(self) -> io.FileIO:
-        raise FileNotFoundError(errno.ENOENT, "gone")
-
-    def stat(self) -> os.stat_result:
-        raise FileNotFoundError(errno.ENOENT, "gone")
-
-
-def test_files_that_wait_for_the_listing_count_as_held(scene: Scene) -> None:
+def test_files_that_wait_for_the_listing_count_as_held(scene: Scene, tmp_path: Path) -> None:
     """Otherwise hundreds would be read at once when it comes."""
+    gone = TreeFile(Tree.named(tmp_path), ("gone",))
     listing, too_many = faults.Hold("answer"), threading.Event()
     scene.recorder.inject(listing, "ListObjectsV2")
     taken: list[str] = []
@@ -116,7 +106,7 @@ def test_files_that_wait_for_the_listing_count_as_held(scene: Scene) -> None:
             taken.append(f"{number:03}.bin")
             if number > 250:
                 too_many.set()
-            yield PlannedFile(taken[-1], taken[-1], key_of(taken[-1]), MIB, "text/plain", Gone())
+            yield PlannedFile(taken[-1], taken[-1], key_of(taken[-1]), MIB, "text/plain", gone)
 
     def release() -> None:
         too_many.wait(1)

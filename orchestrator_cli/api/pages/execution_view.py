@@ -249,7 +249,7 @@ class ExecutionViewer:
         if one.restore is not None and one.restore.ongoing:
             return "it is being restored"
         region = self._store.session.region
-        return f"restoring it takes {restore_terms(region, one.storage_class, 1, one.size_bytes)}"
+        return f"restoring it takes {restore_terms(region, one.storage_class, one.size_bytes)}"
 
 
 def read_concurrently(*reads: Callable[[], Any]) -> list[Any]:

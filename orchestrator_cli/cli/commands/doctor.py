@@ -53,15 +53,16 @@ def doctor(app: App, as_json: bool) -> None:
     (the last line names the IAM actions, and only those that were refused), 9 where something
     does not work, whatever else was found.
     """
-    from orchestrator_cli.core.executions.doctor.checker import ConformanceChecker
+    from orchestrator_cli.core.executions.doctor.checker import run_probes
     from orchestrator_cli.core.executions.doctor.probes import PROBES
+    from orchestrator_cli.core.executions.doctor.scratch import Scratch
     from orchestrator_cli.core.retention.lifecycle.probe import LIFECYCLE_PROBE
 
     store = app.store()
     shown = Table(app.output, _COLUMNS, header=False, live=True)
-    probes = (*PROBES, LIFECYCLE_PROBE)
+    scratch = Scratch(store, app.new_execution_id(), app.now)
     checks = []
-    for check in ConformanceChecker(store, app.new_execution_id(), app.now, probes).run():
+    for check in run_probes(scratch, (*PROBES, LIFECYCLE_PROBE)):
         checks.append(check)
         if not as_json:
             style = _STYLES.get(check.verdict)

@@ -5,8 +5,13 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, cast
 
 from orchestrator_cli.core.executions.placement import log_storage_path
+
+if TYPE_CHECKING:
+    from orchestrator_cli.core.files.tree import TreeFile
+    from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +34,31 @@ class SyncRules:
         if is_finished or not is_log:
             return self.settle
         return max(self.settle, self.log_settle)
+
+    def is_due(self, item: PlannedFile, now: datetime) -> bool:
+        """Return True for a file that is there and is to be deleted once S3 holds it."""
+        try:
+            return self.has_been_kept(item.stat(), now) and not self._was_moved_lately(item, now)
+        except OSError:
+            return False
+
+    def _was_moved_lately(self, item: PlannedFile, now: datetime) -> bool:
+        """Return True for a file whose directory was moved here and has not rested as long as it.
+
+        The file's own times know nothing of that. Raises OSError.
+        """
+        file = cast("TreeFile", item.file)
+        places = (file.tree.stat(file.parts[:depth]) for depth in range(1, len(file.parts)))
+        # What is put into a directory, or taken out, sets both times; to move it sets one.
+        return any(
+            one.st_ctime > one.st_mtime and not self.has_been_kept(one, now) for one in places
+        )
+
+    def has_been_kept(self, status: os.stat_result, now: datetime) -> bool:
+        """Return True for a file or directory that has not changed for as long as is asked."""
+        if self.retain is None:
+            return False
+        return now.timestamp() - last_change(status, now) > self.retain.total_seconds()
 
 
 def last_change(status: os.stat_result, now: datetime) -> float:

@@ -55,7 +55,7 @@ class TreeUploader:
                 current.add_stored(str(result.key), result.size_bytes, self._now())
                 current.note_held(str(result.path))
                 self._emit_result(current, result)
-            elif _is_there(item):
+            elif not _is_gone(item):
                 current.failed[result.source] = result
                 current.planned[result.source] = item
 
@@ -116,15 +116,12 @@ def _may_pass(error: OrchestratorError | None) -> bool:
     return error.retryable or not error.needs_fix
 
 
-def _is_there(item: PlannedFile) -> bool:
+def _is_gone(item: PlannedFile) -> bool:
     try:
         item.stat()
-    except FileNotFoundError:
-        return False
-    except OSError:
-        # Whatever it is now, it is not gone.
-        return True
-    return True
+    except OSError as error:
+        return isinstance(error, FileNotFoundError)
+    return False
 
 
 def _as_it_is_now(item: PlannedFile) -> PlannedFile:

@@ -6,22 +6,19 @@ import re
 from collections.abc import Iterable
 from datetime import datetime, timedelta
 from enum import StrEnum
+from itertools import islice
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import (
-    CLOCK_SKEW,
     LATEST,
     URL_SCHEME,
     is_execution_id,
     is_execution_id_prefix,
 )
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, parse_execution_prefix
-from orchestrator_cli.core.executions.listings.executions import (
-    LISTS_EXECUTIONS,
-    list_execution_ids,
-)
+from orchestrator_cli.core.executions.listings.executions import LISTS_EXECUTIONS
 from orchestrator_cli.core.executions.listings.newest import NewestIds
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -29,9 +26,8 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.filters import ExecutionFilter
 
-# How far back @latest is looked for, and the steps to there.
+# How far back @latest is looked for.
 LATEST_WINDOW = timedelta(days=366)
-_LATEST_WINDOWS = (timedelta(hours=1), *map(timedelta, (1, 7, 30)), LATEST_WINDOW)
 # The fields of a filter, as selectors name them.
 FILTER_FIELDS = {
     "suite": "suites",
@@ -64,33 +60,26 @@ def resolve_execution_id(store: ObjectReader, text: str, now: datetime) -> str:
     Raises NotFoundError, and UsageError for a prefix of several.
     """
     if text == LATEST:
-        return _latest_execution_id(store, now)
+        return _newest_execution_id(store, now)
     folded = text.upper()
     if is_execution_id(folded):
         return folded
     if not is_execution_id_prefix(text):
         raise not_an_id(text)
-    found: list[str] = []
-    for prefix in store.list_prefixes(EXECUTIONS_PREFIX + folded):
-        execution_id = parse_execution_prefix(prefix)
-        if execution_id is not None:
-            found.append(execution_id)
-        if len(found) > 1:
-            raise ambiguous_prefix(text, found)
+    prefixes = store.list_prefixes(EXECUTIONS_PREFIX + folded)
+    found = list(islice(filter(None, map(parse_execution_prefix, prefixes)), 2))
+    if len(found) > 1:
+        raise ambiguous_prefix(text, found)
     if not found:
         raise no_such_prefix(store, text)
     return found[0]
 
 
-def _latest_execution_id(store: ObjectReader, now: datetime) -> str:
-    for window in _LATEST_WINDOWS:
-        latest = None
-        since = now - window
-        for latest in list_execution_ids(store, since, now + CLOCK_SKEW, now):  # noqa: B007
-            pass
-        if latest is not None:
-            return latest
-    raise NotFoundError(f"no execution of the last year in {store.location}")
+def _newest_execution_id(store: ObjectReader, now: datetime) -> str:
+    newest = next(iter(NewestIds(store, now - LATEST_WINDOW, None, now)), None)
+    if newest is None:
+        raise NotFoundError(f"no execution of the last year in {store.location}")
+    return newest
 
 
 def _id_of_url(store: ArtifactStore, url: str) -> str:

@@ -8,12 +8,14 @@ import io
 import os
 from collections.abc import Callable
 from enum import StrEnum
+from pathlib import Path
 from typing import NamedTuple, Self
 
 from orchestrator_cli.core.files.checks import (
     UnsafeFileError,
     check_name,
     check_not_planted,
+    check_private,
     check_regular,
     check_written_by_us,
     explained,
@@ -218,3 +220,16 @@ def _checked(descriptor: int, mode: str, name: str, check: FileCheck) -> io.File
         os.close(descriptor)
         raise
     return io.FileIO(descriptor, mode)
+
+
+def private_directory(path: Path) -> Directory:
+    """Make a directory for us alone, or open it where it is one already.
+
+    The directories above it are made as well. Raises OSError, also where it is a link, belongs to
+    another user, or others may write to it: somebody may have made it for us to fall into.
+    """
+    os.makedirs(path.parent, exist_ok=True)
+    with Directory.open_root(path.parent) as parent:
+        directory = parent.make_directory(path.name, 0o700)
+    check_private(directory.status(), str(path))
+    return directory

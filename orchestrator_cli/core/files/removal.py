@@ -22,23 +22,17 @@ def remove_tree(parent: Directory, name: str) -> None:
     mount = _mount_of(parent)
     level, here = _enter(parent, name, mount)
     levels = [level]
-    try:
-        while True:
-            if levels[-1].directories:
-                level, below = _enter(here, levels[-1].directories.pop(), mount)
-                here.close()
-                here = below
-                levels.append(level)
-                continue
-            emptied = levels.pop()
-            if not levels:
-                break
-            above = _go_up(here, levels[-1].status)
-            here.close()
-            here = above
-            here.remove_directory(emptied.name)
-    finally:
-        here.close()
+    while True:
+        if levels[-1].directories:
+            level, here = _enter(here, levels[-1].directories.pop(), mount)
+            levels.append(level)
+            continue
+        emptied = levels.pop()
+        if not levels:
+            break
+        here = _go_up(here, levels[-1].status)
+        here.remove_directory(emptied.name)
+    here.close()
     parent.remove_directory(name)
 
 
@@ -52,22 +46,14 @@ class _Level:
 def _enter(parent: Directory, name: str, mount: _Mount) -> tuple[_Level, Directory]:
     """Open a directory and remove all in it that is no directory."""
     here = parent.open_directory(name)
-    try:
-        status = here.status()
-        _check_mount(here, mount, name)
-        found = here.scan()
-        for one in found:
-            if one.kind is not FileKind.DIRECTORY:
-                here.remove_file(one.name)
-    except BaseException:
-        here.close()
-        raise
-    return _Level(name, status, [one.name for one in found if one.kind is FileKind.DIRECTORY]), here
-
-
-def _check_mount(directory: Directory, mount: _Mount, name: str) -> None:
-    if _mount_of(directory) != mount:
+    status = here.status()
+    if _mount_of(here) != mount:
         raise UnsafeFileError("another directory is mounted there", name)
+    found = here.scan()
+    for one in found:
+        if one.kind is not FileKind.DIRECTORY:
+            here.remove_file(one.name)
+    return _Level(name, status, [one.name for one in found if one.kind is FileKind.DIRECTORY]), here
 
 
 def _mount_of(directory: Directory) -> _Mount:
@@ -84,6 +70,5 @@ def _mount_of(directory: Directory) -> _Mount:
 def _go_up(here: Directory, expected: os.stat_result) -> Directory:
     above = Directory(os.open("..", _ABOVE, dir_fd=here.fileno()))
     if not same_file(above.status(), expected):
-        above.close()
         raise UnsafeFileError("it was moved while it was being removed")
     return above

@@ -6,7 +6,6 @@ import io
 import os
 import threading
 from collections import OrderedDict
-from typing import Protocol
 
 from orchestrator_cli.core.files.checks import Parts, UnsafeFileError, check_regular, same_file
 from orchestrator_cli.core.files.directory import Directory
@@ -107,16 +106,6 @@ class Tree:
         return self.directory(parts[:-1]).stat(parts[-1])
 
 
-class Openable(Protocol):
-    """A file that can be opened and stat'ed by its name, now and later."""
-
-    def open(self) -> io.FileIO:
-        """Open it for reading. Raises OSError."""
-
-    def stat(self) -> os.stat_result:
-        """Stat its name, which another file may have by now. Raises OSError."""
-
-
 class TreeFile:
     """A file below a root."""
 
@@ -160,3 +149,6 @@ class NamedFile:
     def stat(self) -> os.stat_result:
         """Stat its name, which another file may have by now. Raises OSError."""
         return os.stat(self.path)
+
+
+Openable = TreeFile | NamedFile

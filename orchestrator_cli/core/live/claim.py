@@ -54,7 +54,8 @@ class LiveClaim:
             self._write(self._state, None)
             return
         own = found.state.writer == self.writer
-        if not own and not _may_be_taken(found):
+        is_free = found.state.ended or found.age_seconds > SILENT_AFTER_SECONDS
+        if not own and not is_free:
             raise LiveConflictError(
                 f"process {found.state.pid} on {printable(found.state.host)} writes them; its last "
                 f"sign of life is {found.age_seconds:.0f} s old"
@@ -146,7 +147,3 @@ class LiveClaim:
             raise LiveConflictError(
                 f"other bytes are stored of {log.name}, from byte {stored.offset:,} on"
             )
-
-
-def _may_be_taken(found: StoredState) -> bool:
-    return found.state.ended or found.age_seconds > SILENT_AFTER_SECONDS

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import live_segment_key
-from orchestrator_cli.core.live.reading.listing import list_segments_after
+from orchestrator_cli.core.live.reading.listing import iter_segments
 from orchestrator_cli.core.live.segment import MAX_SEGMENT_BYTES, Segment
 from orchestrator_cli.core.live.segmented_log import GrowingBytes
 from orchestrator_cli.core.live.store import find_segment
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def _find_segments(store: ArtifactStore, execution_id: str, log: str) -> Iterator[Segment]:
     """Yield the segments of a live log, from its first byte to the first gap or the end."""
-    listed = list_segments_after(store, execution_id, log, 0)
+    listed = iter_segments(store, execution_id, log)
     offset = 0
     for segment in store.map_operations(
         find_segment(execution_id, log, one.offset) for one in listed

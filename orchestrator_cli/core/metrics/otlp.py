@@ -88,8 +88,35 @@ class OtlpReceiver:
         self._send(instruments.collect())
 
     def _send(self, data: MetricsData | None) -> None:
-        if data is not None:
-            _Export(self._url, self._certificate, self._proxies).send(data)
+        """Send the data. Its outcome is read off the connection: the exporter tells too little."""
+        if data is None:
+            return
+        # Its messages repeat URLs and headers, which may hold secrets. Who handles them gets them.
+        logging.getLogger("opentelemetry").addHandler(_SILENT)
+        session = OtlpSession(self._proxies)
+        endpoint, headers = _target(self._url)
+        exporter = OTLPMetricExporter(
+            endpoint=endpoint,
+            certificate_file=self._certificate,
+            headers=headers,
+            timeout=SEND_SECONDS,
+            session=session,
+        )
+        try:
+            run_cancellable(lambda: exporter.export(data), SEND_SECONDS)
+        except TimeoutError as error:
+            # It may have been told to try again later, and wait for that.
+            if session.response is None:
+                what = _receiver(session)
+                raise UnavailableError(f"{what}: no answer in {SEND_SECONDS:g} s") from error
+        except Exception:
+            # Some of its releases raise what others only log.
+            if session.error is None:
+                raise
+        finally:
+            # What is left behind stops trying again.
+            exporter.shutdown()
+        _check(session)
 
 
 class _Instruments:
@@ -145,57 +172,22 @@ def _resource(host: str) -> Resource:
     return Resource(ours).merge(OTELResourceDetector().detect())
 
 
-class _Export:
-    """One export, whose outcome is read off the connection: the exporter tells too little."""
+def _receiver(session: OtlpSession) -> str:
+    return f"the OTLP receiver at {session.origin}"
 
-    def __init__(
-        self, url: ServiceUrl | None, certificate: str | None, proxies: Mapping[str, str]
-    ) -> None:
-        # Its messages repeat URLs and headers, which may hold secrets. Who handles them gets them.
-        logging.getLogger("opentelemetry").addHandler(_SILENT)
-        self._session = OtlpSession(proxies)
-        endpoint, headers = _target(url)
-        self._exporter = OTLPMetricExporter(
-            endpoint=endpoint,
-            certificate_file=certificate,
-            headers=headers,
-            timeout=SEND_SECONDS,
-            session=self._session,
-        )
 
-    def send(self, data: MetricsData) -> None:
-        """Send the data. Raises UnavailableError or PartialSuccess."""
-        try:
-            run_cancellable(lambda: self._exporter.export(data), SEND_SECONDS)
-        except TimeoutError as error:
-            # It may have been told to try again later, and wait for that.
-            if self._session.response is None:
-                raise UnavailableError(f"{self._what}: no answer in {SEND_SECONDS:g} s") from error
-        except Exception:
-            # Some of its releases raise what others only log.
-            if self._session.error is None:
-                raise
-        finally:
-            # What is left behind stops trying again.
-            self._exporter.shutdown()
-        self._check()
-
-    @property
-    def _what(self) -> str:
-        return f"the OTLP receiver at {self._session.origin}"
-
-    def _check(self) -> None:
-        error, response = self._session.error, self._session.response
-        if error is not None:
-            if getattr(error, "kind", None) is TransportErrorKind.TOO_LARGE:
-                raise _not_otlp(self._what) from error
-            raise map_exception(error, self._what) from error
-        if response is None:
-            raise UnavailableError(f"{self._what}: nothing could be sent")
-        media_type = response.headers.get("content-type", "")
-        raise_for_rejection(response.status, media_type, self._what)
-        if media_type.startswith(_PROTOBUF):
-            _check_rejected(response.body, self._what)
+def _check(session: OtlpSession) -> None:
+    what, error, response = _receiver(session), session.error, session.response
+    if error is not None:
+        if getattr(error, "kind", None) is TransportErrorKind.TOO_LARGE:
+            raise _not_otlp(what) from error
+        raise map_exception(error, what) from error
+    if response is None:
+        raise UnavailableError(f"{what}: nothing could be sent")
+    media_type = response.headers.get("content-type", "")
+    raise_for_rejection(response.status, media_type, what)
+    if media_type.startswith(_PROTOBUF):
+        _check_rejected(response.body, what)
 
 
 def _target(receiver: ServiceUrl | None) -> tuple[str | None, dict[str, str]]:

@@ -20,7 +20,7 @@ from urllib.parse import unquote
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.files.private import private_directory
+from orchestrator_cli.core.files.directory import private_directory
 from orchestrator_cli.core.http.transport import Request, TransportError, TransportErrorKind
 from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, DeliveryQueue, raise_for_rejection

@@ -52,11 +52,8 @@ def parse_restore(header: str | None) -> RestoreState | None:
         return None
     found = re.search(_EXPIRY, header)
     expires_at: datetime | None = None
-    if found:
-        try:
-            expires_at = parse_http_date(found[1])
-        except ValueError:
-            expires_at = None
+    with contextlib.suppress(ValueError):
+        expires_at = parse_http_date(found[1]) if found else None
     return RestoreState('ongoing-request="true"' in header, expires_at)
 
 
@@ -158,8 +155,9 @@ class ArchiveInspector:
             return ArchivedError(
                 f"{what}; its restore is under way", hint=f"`{printable(command)} --wait` waits"
             )
+        terms = restore_terms(self._store.session.region, listed.storage_class, listed.size_bytes)
         return ArchivedError(
-            f"{what}; to restore it takes {self._terms(listed)}",
+            f"{what}; to restore it takes {terms}",
             hint=f"`{printable(command)}`; without a path it restores all that is archived",
         )
 
@@ -187,20 +185,15 @@ class ArchiveInspector:
             # Who may read objects need not be allowed to read rules.
             return Configuration()
 
-    def _terms(self, listed: ObjectSummary) -> str:
-        return restore_terms(self._store.session.region, listed.storage_class, 1, listed.size_bytes)
 
-
-def restore_terms(own_region: str, storage_class: str, count: int, size_bytes: int) -> str:
-    """Say how long it takes to restore objects of one storage class, and what it costs."""
+def restore_terms(own_region: str, storage_class: str, size_bytes: int) -> str:
+    """Say how long it takes to restore an object of a storage class, and what it costs."""
     from orchestrator_cli.core.retention.prices import price_retrieval, retrieval_prices
 
     region, prices = retrieval_prices(own_region)
     return ", ".join(
         f"up to {prices.retrieval[storage_class, tier].within_hours} h and "
-        + format_estimate(
-            price_retrieval(prices, storage_class, tier, count, size_bytes, RESTORE_DAYS)
-        )
+        + format_estimate(price_retrieval(prices, storage_class, tier, 1, size_bytes, RESTORE_DAYS))
         + f" ({tier})"
         for tier in ("bulk", "standard")
     ) + ("" if own_region == region else f" at the prices of {region}")

@@ -16,7 +16,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol, cast
+from typing import Any, cast
 from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.base.errors import IntegrityError, NotFoundError, UsageError
@@ -62,24 +62,6 @@ class InventoryManifest:
     file_format: str
     columns: tuple[str, ...]
     files: tuple[InventoryFile, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class InventoryObject:
-    """One object of an inventory; a noncurrent version is paid for but in no listing."""
-
-    listed: ObjectSummary
-    is_latest: bool
-
-
-class InventoryLocation(Protocol):
-    """Where the files of an inventory lie."""
-
-    def read_manifest(self) -> bytes:
-        """Return the manifest. Raises NotFoundError."""
-
-    def read_file(self, key: str) -> Iterator[bytes]:
-        """Yield the bytes of a list in pieces. Raises NotFoundError."""
 
 
 class BucketInventory:
@@ -138,6 +120,11 @@ class LocalInventory:
             raise NotFoundError(
                 f"cannot read the inventory's {printable(path)}: {error.strerror}"
             ) from error
+
+
+InventoryLocation = BucketInventory | LocalInventory
+# An object, and whether that is its latest version; others are paid for but in no listing.
+InventoryObject = tuple[ObjectSummary, bool]
 
 
 def parse_manifest(content: bytes) -> InventoryManifest:
@@ -252,7 +239,7 @@ def _object(row: Row) -> InventoryObject:
         last_modified=_instant(row["LastModifiedDate"]),
         storage_class=str(row["StorageClass"] or "STANDARD"),
     )
-    return InventoryObject(listed, _truth(row.get("IsLatest"), default=True))
+    return listed, _truth(row.get("IsLatest"), default=True)
 
 
 def _instant(value: Any) -> datetime:

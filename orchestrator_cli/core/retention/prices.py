@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import tomllib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
@@ -25,17 +25,6 @@ DAYS_PER_MONTH = 30
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/storage-class-intro.html
 ARCHIVE_INDEX_BYTES = 32 * 1024  # charged as the archive class
 ARCHIVE_NAME_BYTES = 8 * 1024  # charged as STANDARD
-
-_REGION_FIELDS = frozenset(
-    (
-        "storage_per_gib_month",
-        "transition_per_1000",
-        "retrieval",
-        "put_per_1000",
-        "get_per_1000",
-        "standard_tiers",
-    )
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,7 +128,7 @@ def _parse_table(content: dict[str, Any]) -> PriceTable:
 
 
 def _parse_region(table: dict[str, Any]) -> RegionPrices:
-    unknown = sorted(set(table) - _REGION_FIELDS)
+    unknown = sorted(set(table).difference(one.name for one in fields(RegionPrices)))
     if unknown:
         raise ValueError(f"unknown: {', '.join(unknown)}")
     tiers = [(int(start), _price(price)) for start, price in table.get("standard_tiers", ())]

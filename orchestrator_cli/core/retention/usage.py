@@ -8,7 +8,6 @@ from datetime import datetime
 from functools import partial
 from itertools import groupby, islice
 from operator import attrgetter, itemgetter
-from typing import Protocol
 
 from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError
 from orchestrator_cli.core.executions.keys import (
@@ -23,6 +22,7 @@ from orchestrator_cli.core.executions.record.repository import read_executions
 from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
 from orchestrator_cli.core.retention.inventory import InventoryObject
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations.listing import PAGE_KEYS, ListQuery, list_objects
 from orchestrator_cli.core.s3.operations.multipart_listing import (
@@ -37,18 +37,11 @@ _FIRST_PAGES = 2
 ExecutionUsage = tuple[str, Usage]
 
 
-class ObjectLister(Protocol):
-    """What is asked of a store here."""
-
-    def list_objects(self, prefix: str, start_after: str = "") -> Iterator[ObjectSummary]:
-        """Yield the objects under a prefix in key order."""
-
-
 # --- a time window ---------------------------------------------------------------------------
 
 
 def list_usage(
-    store: ObjectLister,
+    store: ObjectReader,
     forecaster: LifecycleForecaster,
     since: datetime | None,
     until: datetime,
@@ -204,11 +197,12 @@ def inventory_usage(
     """
     found: dict[str, Usage] = {}
     unruled = LifecycleForecaster(Retention(), forecaster.now)
-    for item in objects:
-        key = item.listed.key
+    for listed, is_latest in objects:
+        key = listed.key
         execution_id = key_execution_id(key) or key_execution_id(key, LIVE_PREFIX)
         if execution_id is not None and is_meant(execution_id):
             usage = found.setdefault(execution_id, Usage(executions=1))
-            usage.add_object(item.listed, forecaster if item.is_latest else unruled)
+            usage.add_object(listed, forecaster if is_latest else unruled)
+
     for execution_id in sorted(found):
         yield execution_id, found.pop(execution_id)

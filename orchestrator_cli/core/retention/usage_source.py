@@ -30,8 +30,6 @@ from orchestrator_cli.core.retention.usage import (
 )
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
-_AHEAD = 64
-
 
 class UsageSource:
     """Reads usages from a bucket, or from an inventory of it; one of the two is needed.
@@ -45,7 +43,7 @@ class UsageSource:
         inventory: InventoryLocation | None,
         now: datetime,
         warn: Callable[[str], None],
-        ahead: int = _AHEAD,
+        ahead: int,
     ) -> None:
         self._store = store
         self._inventory = inventory

@@ -33,8 +33,7 @@ class Passes:
     ) -> SyncSummary:
         """Make a pass. Raises errors that concern every file; those of single files are counted."""
         from orchestrator_cli.core.efs.events import SyncMonitor, SyncState
-        from orchestrator_cli.core.efs.execution_sync import ExecutionSync
-        from orchestrator_cli.core.efs.sync import EfsSync
+        from orchestrator_cli.core.efs.sync import EfsSync, ExecutionSync
 
         app, options = self._app, self._options
         handled = {SyncState.CREATED, SyncState.IDENTICAL, SyncState.FAILED}

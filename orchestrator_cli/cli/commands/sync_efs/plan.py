@@ -31,7 +31,6 @@ def list_sizes(options: SyncOptions, now: datetime) -> Iterator[int]:
 def print_plan(app: App, options: SyncOptions) -> None:
     """Print what would be stored, and what would then be deleted."""
     from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.efs.cleanup.due import is_due
     from orchestrator_cli.core.efs.events import SyncEvent
     from orchestrator_cli.core.efs.planner import plan_sync
     from orchestrator_cli.core.transfer.upload.plan import SkippedPath
@@ -45,7 +44,7 @@ def print_plan(app: App, options: SyncOptions) -> None:
             if isinstance(item, SyncEvent):
                 reporter.event(item)
             else:
-                _print_file(app, options, found, item, is_due(item, rules, app.now()))
+                _print_file(app, options, found, item, rules.is_due(item, app.now()))
 
 
 def _print_file(

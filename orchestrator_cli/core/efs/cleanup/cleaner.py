@@ -10,13 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from orchestrator_cli.core.base.errors import EXPECTED_FAILURES, ConflictError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.efs.cleanup.due import has_been_kept, is_due
-from orchestrator_cli.core.efs.cleanup.removal import (
-    IsDue,
-    Removal,
-    remove_empty_dirs,
-    remove_stored_file,
-)
+from orchestrator_cli.core.efs.cleanup.removal import remove_empty_dirs, remove_stored_file
 from orchestrator_cli.core.efs.events import SyncEvent, SyncMonitor, SyncState
 from orchestrator_cli.core.efs.rules import SyncRules
 from orchestrator_cli.core.efs.sync_pass import SyncPass
@@ -66,7 +60,7 @@ class Cleaner:
         try:
             remove_empty_dirs(
                 current.execution,
-                self._is_due_at(now),
+                partial(self._rules.has_been_kept, now=now),
                 current.emptied,
                 with_record=current.is_recorded_finished,
             )
@@ -75,16 +69,13 @@ class Cleaner:
                 _not_removed(current.execution, str(current.execution.directory), error)
             )
 
-    def _is_due_at(self, now: datetime) -> IsDue:
-        return partial(has_been_kept, rules=self._rules, now=now)
-
     def _removals(self, current: SyncPass, now: datetime) -> Iterator[Future[SyncEvent | None]]:
         for item in plan_execution(current.execution):
             if self._monitor.stopping():
                 return
             if isinstance(item, SkippedPath) or item.source in current.failed:
                 continue
-            if item.key in current.stored and is_due(item, self._rules, now):
+            if item.key in current.stored and self._rules.is_due(item, now):
                 work = partial(self._remove, current, item, now)
                 yield self._engine.parts.submit(_COMPARING_BYTES, work)
 
@@ -93,23 +84,24 @@ class Cleaner:
     ) -> SyncEvent | None:
         execution = current.execution
         file, source = cast("TreeFile", item.file), item.source
+        is_due = partial(self._rules.has_been_kept, now=now)
         try:
-            removal = remove_stored_file(self._store, file, item.key, self._is_due_at(now))
+            state = remove_stored_file(self._store, file, item.key, is_due)
         except EXPECTED_FAILURES as error:
             if isinstance(error, OrchestratorError) and error.is_fatal:
                 raise
             return _not_removed(execution, source, error, item.path)
-        if removal is Removal.DELETED:
+        if state is SyncState.DELETED:
             current.emptied.add(file.parts[:-1])
-            return SyncEvent(source, SyncState.DELETED, execution, item.path, item.size_bytes)
-        if removal is Removal.CONFLICT:
+            return SyncEvent(source, state, execution, item.path, item.size_bytes)
+        if state is SyncState.CONFLICT:
             conflict = ConflictError(
                 f"{printable(item.path)}: S3 holds other content; the local file is kept"
             )
             key, size_bytes, outcome = item.key, item.size_bytes, PutOutcome.CONFLICT
             result = UploadResult(source, item.path, key, size_bytes, outcome, error=conflict)
             current.failed[source] = result
-            return SyncEvent(source, SyncState.CONFLICT, execution, item.path, error=conflict)
+            return SyncEvent(source, state, execution, item.path, error=conflict)
         return None
 
 

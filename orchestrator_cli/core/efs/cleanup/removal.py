@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterator
-from enum import StrEnum
 from os import fstat, stat_result
+from typing import Literal
 
+from orchestrator_cli.core.efs.events import SyncState
 from orchestrator_cli.core.efs.tree import RECORD_NAME, BenchExecution
 from orchestrator_cli.core.files.checks import Parts, unchanged
 from orchestrator_cli.core.files.directory import FileKind
@@ -26,41 +27,30 @@ from orchestrator_cli.core.s3.types import PutOutcome
 IsDue = Callable[[stat_result], bool]
 
 
-class Removal(StrEnum):
-    """The outcome for a local file that was due. Only `deleted` has removed anything."""
-
-    DELETED = "deleted"
-    GONE = "gone"
-    CHANGED = "changed"
-    NOT_STORED = "not stored"
-    CONFLICT = "conflict"
-
-
-def remove_stored_file(store: ArtifactStore, source: TreeFile, key: str, is_due: IsDue) -> Removal:
-    """Delete a local file if S3 holds exactly its bytes and it is due.
+def remove_stored_file(
+    store: ArtifactStore, source: TreeFile, key: str, is_due: IsDue
+) -> Literal[SyncState.DELETED, SyncState.CONFLICT] | None:
+    """Delete a local file if S3 holds exactly its bytes and it is due; None where it is left.
 
     The stored checksum is compared with one computed now, of the very file that is then removed.
     Raises OSError where it cannot be read or removed, and what the store raises.
     """
     name = source.parts[-1]
-    with contextlib.suppress(FileNotFoundError):
+    # At its end too early, it has become shorter meanwhile.
+    with contextlib.suppress(FileNotFoundError, EOFError):
         parent = source.tree.directory(source.parts[:-1])
         with parent.open_file(name) as file:
             before = fstat(file.fileno())
             if not is_due(before):
-                return Removal.CHANGED
-            try:
-                outcome = store.run(compare_object(key, FdReader(file.fileno()), before.st_size))
-            except EOFError:
-                return Removal.CHANGED
+                return None
+            outcome = store.run(compare_object(key, FdReader(file.fileno()), before.st_size))
             if outcome is not PutOutcome.IDENTICAL:
-                return Removal.CONFLICT if outcome else Removal.NOT_STORED
+                return SyncState.CONFLICT if outcome else None
             now = fstat(file.fileno())
-            if not unchanged(before, now) or not unchanged(now, parent.stat(name)):
-                return Removal.CHANGED
-            parent.remove_file(name, expected=now)
-            return Removal.DELETED
-    return Removal.GONE
+            if unchanged(before, now) and unchanged(now, parent.stat(name)):
+                parent.remove_file(name, expected=now)
+                return SyncState.DELETED
+    return None
 
 
 # --- the rest of an execution ----------------------------------------------------------------
@@ -68,27 +58,26 @@ def remove_stored_file(store: ArtifactStore, source: TreeFile, key: str, is_due:
 
 def remove_empty_dirs(
     execution: BenchExecution, is_due: IsDue, emptied: set[Parts], *, with_record: bool = False
-) -> bool:
+) -> None:
     """Remove `temp/` and the directories of an execution that holds nothing to store any more.
 
     Directories count only if they are due or in `emptied`: a bench may be about to write into a
     fresh one. The bench's own record goes too `with_record`: where S3 has all that it says.
-    Returns True where the execution's directory is gone.
     """
     tree = execution.tree
     below_raw: list[Parts] = []
     for entry in _all_of(tree, execution.raw):
         if entry.kind is not FileKind.DIRECTORY or not _may_go(entry, is_due, emptied):
-            return False
+            return
         below_raw.append(entry.parts)
     if not _remove_temp(execution, is_due):
-        return False
+        return
     # What is inside comes after, so it goes first.
     if not all(_remove_directory(tree, parts) for parts in below_raw[::-1]):
-        return False
+        return
     if with_record:
         _remove_record(execution, is_due)
-    return _remove_directory(tree, execution.parts)
+    _remove_directory(tree, execution.parts)
 
 
 def _all_of(tree: Tree, top: Parts) -> Iterator[Entry]:

@@ -81,7 +81,8 @@ def finish_offline(
 
     Repeating it changes nothing. Raises NotFoundError, and ConflictError for another result.
     """
-    execution = _find(root, execution_id)
+    found = list_bench_executions(root, execution_id=execution_id)
+    execution = next(item for item in found if isinstance(item, BenchExecution))
     try:
         record = read_record(execution) or BenchRecord(metadata_from_directory(execution))
         finished = record.finished(result, ended_at, tuple(_present(execution)))
@@ -91,13 +92,6 @@ def finish_offline(
         message = f"cannot finish {printable(execution.directory)}: {error.strerror}"
         raise OrchestratorError(message) from error
     return finished
-
-
-def _find(root: Path, execution_id: str) -> BenchExecution:
-    for item in list_bench_executions(root, execution_id=execution_id):
-        if isinstance(item, BenchExecution):
-            return item
-    raise NotFoundError(f"no execution {execution_id} in {printable(root)}")
 
 
 def _present(execution: BenchExecution) -> list[PromisedFile]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 import json
 import re
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -97,8 +97,7 @@ def metadata_from_directory(execution: BenchExecution) -> ExecutionMetadata:
 
 
 def _as_json(file: PromisedFile) -> dict[str, Any]:
-    fields = {"path": file.path, "size_bytes": file.size_bytes, "sha256": file.sha256}
-    return {name: value for name, value in fields.items() if value is not None}
+    return {name: value for name, value in asdict(file).items() if value is not None}
 
 
 def read_record(execution: BenchExecution) -> BenchRecord | None:

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime
 from enum import StrEnum
 
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError
 from orchestrator_cli.core.executions.doctor.scratch import Scratch
-from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 
 class Verdict(StrEnum):
@@ -78,51 +76,38 @@ class Probe:
     touches: str = ""
 
 
-class ConformanceChecker:
-    """Runs a table of probes against one bucket and removes what they stored."""
+def run_probes(scratch: Scratch, probes: Iterable[Probe]) -> Iterator[Check]:
+    """Yield the result of each probe as soon as it is known; remove at last what they stored.
 
-    def __init__(
-        self,
-        store: ArtifactStore,
-        scratch_id: str,
-        now: Callable[[], datetime],
-        probes: Iterable[Probe],
-    ) -> None:
-        self._scratch = Scratch(store, scratch_id, now)
-        self._probes = tuple(probes)
+    Raises NotFoundError where there is no such bucket, and UnavailableError where nothing answers.
+    """
+    holds: dict[str, bool] = {}
+    try:
+        for probe in probes:
+            check = _run(probe, scratch, holds)
+            holds[probe.name] = check.verdict.holds and not check.failed
+            yield check
+            if probe.required and not check.verdict.holds:
+                return
+    finally:
+        scratch.clean_up()
 
-    def run(self) -> Iterator[Check]:
-        """Yield the result of each probe as soon as it is known.
 
-        Raises NotFoundError where there is no such bucket, and UnavailableError where nothing
-        answers.
-        """
-        holds: dict[str, bool] = {}
-        try:
-            for probe in self._probes:
-                check = self._check(probe, holds)
-                holds[probe.name] = check.verdict.holds and not check.failed
-                yield check
-                if probe.required and not check.verdict.holds:
-                    return
-        finally:
-            self._scratch.clean_up()
-
-    def _check(self, probe: Probe, holds: dict[str, bool]) -> Check:
-        unmet = [name for name in probe.needs if not holds[name]]
-        if unmet:
-            return Check(probe.name, Verdict.SKIPPED, f"not tried: it needs “{unmet[0]}”")
-        try:
-            verdict, detail = probe.run(self._scratch)
-        except AccessError as error:
-            return _denied(probe, error)
-        except OrchestratorError as error:
-            if error.is_fatal:
-                raise
-            verdict = Verdict.DEGRADED if probe.touches else Verdict.DOES_NOT_WORK
-            detail = _with_touched(error.message, probe)
-            return Check(probe.name, verdict, detail, hint=error.hint, failed=True)
-        return Check(probe.name, verdict, detail)
+def _run(probe: Probe, scratch: Scratch, holds: dict[str, bool]) -> Check:
+    unmet = [name for name in probe.needs if not holds[name]]
+    if unmet:
+        return Check(probe.name, Verdict.SKIPPED, f"not tried: it needs “{unmet[0]}”")
+    try:
+        verdict, detail = probe.run(scratch)
+    except AccessError as error:
+        return _denied(probe, error)
+    except OrchestratorError as error:
+        if error.is_fatal:
+            raise
+        verdict = Verdict.DEGRADED if probe.touches else Verdict.DOES_NOT_WORK
+        detail = _with_touched(error.message, probe)
+        return Check(probe.name, verdict, detail, hint=error.hint, failed=True)
+    return Check(probe.name, verdict, detail)
 
 
 def _denied(probe: Probe, error: AccessError) -> Check:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable
 
@@ -44,10 +45,8 @@ def write_history(
         line = history_line(read_record())
         if stored.content == line:
             return
-        try:
+        with contextlib.suppress(ConflictError):
             store.compare_and_swap(key, line, stored.etag, HISTORY_TYPE)
-        except ConflictError:
-            store.retry.wait_jitter()
-        else:
             return
+        store.retry.wait_jitter()
     raise keeps_changing(f"the history line of {metadata.execution_id}")

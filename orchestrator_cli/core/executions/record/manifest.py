@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from orchestrator_cli.core.executions.listings.executions import list_files
 from orchestrator_cli.core.executions.record.metadata import Artifact, ExecutionMetadata, Failure
@@ -47,7 +47,7 @@ def build_manifest(
     for artifact in described:
         if artifact is None:
             continue
-        digest.add(artifact)
+        digest.add(artifact.path, artifact.size_bytes, artifact.checksum)
         left_bytes -= len(artifact.path) + _LEAST_JSON_BYTES
         if lines is not None and left_bytes >= 0:
             lines.append(artifact)
@@ -105,22 +105,6 @@ def find_lost(before: list[Artifact] | None, now: list[Artifact] | None) -> list
 NO_CHECKSUM = "-"
 
 
-class ManifestLine(Protocol):
-    """What the digest is over."""
-
-    @property
-    def path(self) -> str:
-        """The path relative to the execution."""
-
-    @property
-    def size_bytes(self) -> int:
-        """The size in bytes."""
-
-    @property
-    def checksum(self) -> str | None:
-        """The checksum that S3 holds."""
-
-
 class ManifestDigest:
     """The SHA-256 over the lines `path size checksum`, which come sorted by the path's bytes."""
 
@@ -129,21 +113,20 @@ class ManifestDigest:
         self.size_bytes = 0
         self._digest = hashlib.sha256()
 
-    def add(self, line: ManifestLine) -> None:
-        """Add the next line."""
+    def add(self, path: str, size_bytes: int, checksum: str | None) -> None:
+        """Add the line of the next file; `checksum` is None where S3 holds none."""
         self.count += 1
-        self.size_bytes += line.size_bytes
-        text = f"{line.path} {line.size_bytes} {line.checksum or NO_CHECKSUM}\n"
-        self._digest.update(text.encode())
+        self.size_bytes += size_bytes
+        self._digest.update(f"{path} {size_bytes} {checksum or NO_CHECKSUM}\n".encode())
 
     def hexdigest(self) -> str:
         """Return the digest over the lines so far."""
         return self._digest.hexdigest()
 
 
-def manifest_sha256(lines: Iterable[ManifestLine]) -> str:
-    """Return the digest over lines in any order."""
+def manifest_sha256(artifacts: Iterable[Artifact]) -> str:
+    """Return the digest over the lines of files in any order."""
     digest = ManifestDigest()
-    for line in sorted(lines, key=lambda one: one.path.encode()):
-        digest.add(line)
+    for one in sorted(artifacts, key=lambda one: one.path.encode()):
+        digest.add(one.path, one.size_bytes, one.checksum)
     return digest.hexdigest()

@@ -7,6 +7,7 @@ ended; everything else is read in full.
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
@@ -96,15 +97,13 @@ def change_uploads(
         content = _serialise(fields)
         if content is None:
             return None
-        key = metadata_key(execution_id)
-        try:
+        with contextlib.suppress(ConflictError):
+            key = metadata_key(execution_id)
             etag = store.compare_and_swap(key, content, current.etag, JSON_TYPE)
-        except ConflictError:
-            # Somebody was faster, or it is our own write whose response was lost.
-            known = None
-            store.retry.wait_jitter()
-        else:
             return RunningRecord(fields, etag)
+        # Somebody was faster, or it is our own write whose response was lost.
+        known = None
+        store.retry.wait_jitter()
     raise keeps_changing(f"metadata.json of {execution_id}")
 
 

@@ -9,8 +9,7 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
 from orchestrator_cli.core.executions.record.status_probe import may_be_running
 from orchestrator_cli.core.live.reading.digests import GrowingDigests
-from orchestrator_cli.core.live.reading.heartbeat import LivenessWatch
-from orchestrator_cli.core.live.reading.reachability import Reachability
+from orchestrator_cli.core.live.reading.heartbeat import LivenessWatch, Reachability
 from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
 from orchestrator_cli.core.live.state import Liveness
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader

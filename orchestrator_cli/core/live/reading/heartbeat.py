@@ -1,4 +1,4 @@
-"""Watch the heartbeat of an execution's writer, and report changes."""
+"""Watch the heartbeat of an execution's writer, and whether it can be read; report changes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
+from orchestrator_cli.core.base.errors import UnavailableError
 from orchestrator_cli.core.executions.keys import live_segment_key
 from orchestrator_cli.core.live.reading.listing import list_segments
 from orchestrator_cli.core.live.state import (
@@ -127,3 +128,38 @@ class LivenessWatch:
             return
         notices = {Liveness.SILENT: Notice.SILENT, Liveness.LOST: Notice.LOST}
         self.tell(notices.get(now, Notice.ALIVE_AGAIN), silent_seconds)
+
+
+class Reachability:
+    """Tells once that the storage or the server of a log is away, and once that it is back.
+
+    `give_up` says how long an outage may last.
+    """
+
+    def __init__(self, clock: Callable[[], float], give_up: GiveUpPolicy, tell: OnNotice) -> None:
+        self._clock = clock
+        self._give_up = give_up
+        self._tell = tell
+        self._reached_at = clock()
+        self._is_away = False
+
+    @property
+    def seconds_away(self) -> float:
+        """The seconds since the last response."""
+        return self._clock() - self._reached_at
+
+    def note_reached(self) -> None:
+        """Note a response."""
+        self._reached_at = self._clock()
+        if self._is_away:
+            self._is_away = False
+            self._tell(Notice.REACHED_AGAIN, 0)
+
+    def note_unreachable(self, error: UnavailableError) -> None:
+        """Note that none came. Raises the error where that has lasted for too long."""
+        seconds = self.seconds_away
+        if seconds > self._give_up.lost_after_seconds and not self._give_up.waits_forever:
+            raise error
+        if not self._is_away:
+            self._is_away = True
+            self._tell(Notice.UNREACHABLE, seconds)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import takewhile
 
@@ -34,7 +34,7 @@ class ListedSegment:
 
 
 def list_segments(
-    store: ObjectReader, execution_id: str, log: str, offset: int = 0, until: int | None = None
+    store: ObjectReader, execution_id: str, log: str, offset: int, until: int | None = None
 ) -> list[ListedSegment]:
     """Return the segments of a log without a gap, from the one that holds an offset to the last.
 
@@ -44,27 +44,29 @@ def list_segments(
     found: list[ListedSegment] = []
     for back in _STEPS_BACK:
         start = max(0, offset - back)
-        found = list_segments_after(store, execution_id, log, start, until)
+        segments = iter_segments(store, execution_id, log, start)
+        found = list(takewhile(lambda one: until is None or one.offset < until, segments))
         if start == 0 or (found and found[0].offset <= offset):
             break
     return found
 
 
-def list_segments_after(
-    store: ObjectReader, execution_id: str, log: str, offset: int, until: int | None = None
-) -> list[ListedSegment]:
-    """Return the segments of a log without a gap that begin at an offset or after it."""
-    listed = iter_segments(store, execution_id, log, offset)
-    if until is not None:
-        listed = takewhile(lambda one: one.offset < until, listed)
-    return list(listed)
-
-
 def iter_segments(
     store: ObjectReader, execution_id: str, log: str, offset: int = 0
 ) -> Iterator[ListedSegment]:
-    """Yield the segments of `list_segments_after` as they are listed."""
-    return _without_gaps(_list_from(store, execution_id, log, offset))
+    """Yield the segments of a log without a gap that begin at an offset or after it."""
+    start_after = live_segment_key(execution_id, log, offset - 1) if offset else ""
+    end: int | None = None
+    for listed in store.list_objects(live_log_prefix(execution_id, log), start_after):
+        parsed = parse_live_segment_key(listed.key)
+        if parsed is None or parsed[:2] != (execution_id, log):
+            continue
+        one = ListedSegment(parsed[2], listed.size_bytes)
+        if end is not None and one.offset > end:
+            return
+        if end in (None, one.offset):
+            end = one.end
+            yield one
 
 
 def list_live_logs(store: ObjectReader, execution_id: str) -> list[str]:
@@ -72,24 +74,3 @@ def list_live_logs(store: ObjectReader, execution_id: str) -> list[str]:
     keys = (listed.key for listed in store.list_objects(live_prefix(execution_id)))
     parsed = filter(None, map(parse_live_segment_key, keys))
     return list(dict.fromkeys(log for _, log, _ in parsed))
-
-
-def _list_from(
-    store: ObjectReader, execution_id: str, log: str, offset: int
-) -> Iterator[ListedSegment]:
-    prefix = live_log_prefix(execution_id, log)
-    start_after = live_segment_key(execution_id, log, offset - 1) if offset else ""
-    for listed in store.list_objects(prefix, start_after):
-        parsed = parse_live_segment_key(listed.key)
-        if parsed is not None and parsed[:2] == (execution_id, log):
-            yield ListedSegment(parsed[2], listed.size_bytes)
-
-
-def _without_gaps(listed: Iterable[ListedSegment]) -> Iterator[ListedSegment]:
-    end: int | None = None
-    for one in listed:
-        if end is not None and one.offset > end:
-            return
-        if end is None or one.offset == end:
-            end = one.end
-            yield one

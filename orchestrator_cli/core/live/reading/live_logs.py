@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import AccessError, NotFoundError
 from orchestrator_cli.core.base.retry import RetryPolicy
@@ -39,41 +39,11 @@ class WriterState(NamedTuple):
     silent_seconds: float | None
 
 
-class LiveLogs(Protocol):
-    """The logs of one execution that are still being written."""
-
-    @property
-    def server(self) -> str:
-        """Who is asked, as a user is told: S3 or the server."""
-        ...
-
-    def names(self) -> dict[str, int]:
-        """Return how long each is, about, by its name; {} where there is none to be read."""
-        ...
-
-    def wait_for_names(self) -> dict[str, int]:
-        """Return the names once there are any; {} where there are none for too long."""
-        ...
-
-    def may_come(self, name: str) -> bool:
-        """Return True if a log that is not stored is being written, or may be yet."""
-        ...
-
-    def writer_state(self) -> WriterState:
-        """Return how the execution and its writer stand."""
-        ...
-
-    def snapshot(self, name: str, lines: int | None) -> Iterator[LiveChunk] | None:
-        """Return the log as it is now, or its last lines; None where there is no such log."""
-        ...
-
-    def follow(self, name: str, lines: int | None) -> Iterator[LiveChunk]:
-        """Return a log from its beginning or its last lines on, to its end once that has come."""
-        ...
-
-
 class BucketLiveLogs:
-    """The live logs of one execution in a bucket; see `LiveLogs`."""
+    """The logs of one execution that are still being written, in a bucket.
+
+    `server` is who is asked, as a user is told.
+    """
 
     server = "S3"
 

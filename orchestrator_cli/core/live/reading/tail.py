@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orchestrator_cli.core.live.reading.listing import ListedSegment, list_segments_after
+from orchestrator_cli.core.live.reading.listing import ListedSegment, iter_segments
 from orchestrator_cli.core.live.reading.reader import LiveReader
 from orchestrator_cli.core.live.state import LogPosition
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
@@ -30,7 +30,7 @@ def join_last_lines(
     wanted = max(_LEAST_BYTES, 2 * likely)
     while True:
         start = max(0, near.offset - wanted)
-        listed = list_segments_after(store, execution_id, log, start)
+        listed = list(iter_segments(store, execution_id, log, start))
         if _begin_at(reader, listed, lines, likely):
             return reader
         if start == 0:

@@ -6,6 +6,7 @@ there is read right before, and what is there is read back right after.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable
 from itertools import islice
 from typing import Any
@@ -43,6 +44,8 @@ _KNOWN_ELEMENTS = frozenset(
 _READ_BACKS = 5
 _FIRST_WAIT_SECONDS = 0.5
 _LONGEST_WAIT_SECONDS = 8.0
+# Nobody can tell which rules the bucket has now.
+_MAY_BE_LOST = "the previous rules may be lost: they are printed above"
 
 
 class BucketLifecycle:
@@ -97,13 +100,6 @@ class BucketLifecycle:
                 "the bucket's lifecycle rules have changed meanwhile",
                 hint="nothing was changed; run the same command again",
             )
-        try:
-            return self._apply(plan, strict)
-        except _IndeterminateStateError as error:
-            on_indeterminate(plan.present)
-            raise error.cause from error
-
-    def _apply(self, plan: LifecyclePlan, strict: bool) -> tuple[str, ...]:
         failure: OrchestratorError | None = None
         try:
             self._write(plan.wanted)
@@ -113,28 +109,28 @@ class BucketLifecycle:
         try:
             kept = self._read_back(plan.wanted, None if failure else plan.present)
         except OrchestratorError as error:
-            raise _IndeterminateStateError(failure or error) from error
+            on_indeterminate(plan.present)
+            failure = failure or error
+            failure.hint = _MAY_BE_LOST
+            raise failure from error
         difference = diff_readback(plan.wanted, kept)
         if difference.other or (strict and difference.size_filter_dropped):
             failure = failure or _not_kept(difference)
-            failure.hint = self._put_back(plan.present, kept, failure)
+            failure.hint = self._put_back(plan.present, kept)
+            if failure.hint == _MAY_BE_LOST:
+                on_indeterminate(plan.present)
             raise failure
         return difference.size_filter_dropped
 
-    def _put_back(
-        self, previous: Configuration, kept: Configuration, failure: OrchestratorError
-    ) -> str:
-        """Write the previous configuration again; return the hint that says so."""
+    def _put_back(self, previous: Configuration, kept: Configuration) -> str:
+        """Write the previous configuration again; return the hint that says what has become."""
         if same_configuration(previous, kept):
             return "nothing was changed"
-        try:
+        with contextlib.suppress(OrchestratorError):
             self._write(previous)
-            restored = same_configuration(previous, self._read_back(previous, kept))
-        except OrchestratorError as error:
-            raise _IndeterminateStateError(failure) from error
-        if not restored:
-            raise _IndeterminateStateError(failure)
-        return "the previous rules were put back"
+            if same_configuration(previous, self._read_back(previous, kept)):
+                return "the previous rules were put back"
+        return _MAY_BE_LOST
 
     def _read_back(self, wanted: Configuration, stale: Configuration | None) -> Configuration:
         """Return the rules that the bucket has now, once they are not those of `stale` any more."""
@@ -177,15 +173,6 @@ def _add_md5(params: dict[str, Any], **_: Any) -> None:
     body = params["body"]
     data = body if isinstance(body, bytes) else str(body).encode()
     params["headers"]["Content-MD5"] = to_base64(md5(data))
-
-
-class _IndeterminateStateError(Exception):
-    """Nobody can tell which rules the bucket has now. `cause` is the error to report."""
-
-    def __init__(self, cause: OrchestratorError) -> None:
-        super().__init__(cause)
-        self.cause = cause
-        cause.hint = "the previous rules may be lost: they are printed above"
 
 
 def _not_kept(difference: ReadbackDiff) -> ConflictError:

@@ -59,7 +59,8 @@ def verify_stored(
     missing, digest = dict(manifest), ManifestDigest()
     for verified in store.map_operations(map(check, list_files(store, metadata.execution_id))):
         missing.pop(verified.path, None)
-        digest.add(verified)
+        digest.add(verified.path, verified.size_bytes, verified.checksum)
+
         yield verified
     for path, item in missing.items():
         yield VerifyResult(path, Finding.MISSING, "in the manifest, not in S3", item.size_bytes)

@@ -18,10 +18,10 @@ from orchestrator_cli.core.live.reading.reader import LiveChunk
 
 
 class ServedLiveLogs:
-    """The logs of one execution, of which a server reads those that have a name; see `LiveLogs`.
+    """The logs of one execution, of which a server reads those that have a name.
 
-    `open_log` opens one by its name; `read_record` reads the execution's record, in which a server
-    says whether the writer is there.
+    It stands in for `BucketLiveLogs`. `open_log` opens one by its name; `read_record` reads the
+    execution's record, in which a server says whether the writer is there.
     """
 
     server = "the server"

@@ -14,8 +14,12 @@ from orchestrator_cli.core.gateway.client.logs.log_server import ServedPart
 from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.live.reading.digests import GrowingDigests
 from orchestrator_cli.core.live.reading.follower import WriterLostError, poll_seconds
-from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, Notice, OnNotice
-from orchestrator_cli.core.live.reading.reachability import Reachability
+from orchestrator_cli.core.live.reading.heartbeat import (
+    GiveUpPolicy,
+    Notice,
+    OnNotice,
+    Reachability,
+)
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 from orchestrator_cli.core.live.state import LOST_AFTER_SECONDS
 

@@ -14,7 +14,7 @@ from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.gateway.messages.fields import CONTENT_TYPE
 from orchestrator_cli.core.gateway.messages.uploads import SignedPut
-from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry, effective_expiry
+from orchestrator_cli.core.s3.bucket.presign import UrlExpiry, effective_expiry, presign_object
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import to_base64
 
@@ -24,7 +24,6 @@ class PutSigner:
     """Signs PUT requests into one bucket. Safe to share between threads."""
 
     store: ArtifactStore
-    presigner: Presigner
     now: Callable[[], datetime]
     expires_in_seconds: int
 
@@ -46,8 +45,8 @@ class PutSigner:
         """
         demanded = self.store.session.settings.demands.headers("PUT", key, query or {})
         headers = {**headers, **demanded}
-        signing_key = self.presigner.signing_key()
-        url = self.presigner.sign(signing_key, key, expiry, query or {}, "PUT", headers)
+        by = self.store.session.signing_key()
+        url = presign_object(self.store, by, key, expiry, query, "PUT", headers)
         return SignedPut(url=url, headers=headers)
 
 

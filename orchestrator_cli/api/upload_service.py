@@ -104,9 +104,7 @@ class UploadService:
         """Begin a multipart upload."""
         execution_id = self.check(text, token)
         schedule = message.part_schedule
-        upload_id = self._multipart.create_multipart(
-            execution_id, message.path, schedule, message.content_type
-        )
+        upload_id = self._multipart.create_multipart(execution_id, message.path, schedule)
         return messages.MultipartResponse(upload_id=upload_id, part_schedule=schedule)
 
     def presign_parts(

@@ -114,9 +114,7 @@ class UploadService:
         execution_id = self.check(text, token)
         _check_text("upload_id", message.upload_id)
         expiry = self.puts.expiry()
-        signed = self._multipart.presign_parts(
-            execution_id, message.path, message.upload_id, message.parts, expiry
-        )
+        signed = self._multipart.presign_parts(execution_id, message, expiry)
         return messages.PartsResponse(expires_at=expiry.expires_at, parts=signed)
 
     def complete(

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.content_type import content_type_of
-from orchestrator_cli.core.gateway.messages.uploads import PartOffer, SignedPut
+from orchestrator_cli.core.gateway.messages.uploads import PartsRequest, SignedPut
 from orchestrator_cli.core.gateway.server.put_signer import PutSigner, body_headers, storage_place
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -43,22 +43,17 @@ class MultipartAuthorizer:
         return self.store.run(create_multipart_upload(key, content_type_of(path), schedule))
 
     def presign_parts(
-        self,
-        execution_id: str,
-        path: str,
-        upload_id: str,
-        parts: Iterable[PartOffer],
-        expiry: UrlExpiry,
+        self, execution_id: str, message: PartsRequest, expiry: UrlExpiry
     ) -> list[SignedPut]:
         """Return a request for each part.
 
         Whether there is such an upload of this key S3 says when the part arrives, and whether the
         parts make up the file `complete` does.
         """
-        _, key = storage_place(execution_id, path)
+        _, key = storage_place(execution_id, message.path)
         signed = []
-        for part in parts:
-            query = {"partNumber": str(part.number), "uploadId": upload_id}
+        for part in message.parts:
+            query = {"partNumber": str(part.number), "uploadId": message.upload_id}
             headers = body_headers(part.size_bytes, part.sha256, part.md5)
             signed.append(self.puts.sign(key, expiry, headers, query))
         return signed

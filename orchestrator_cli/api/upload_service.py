@@ -104,9 +104,7 @@ class UploadService:
         """Begin a multipart upload."""
         execution_id = self.check(text, token)
         schedule = message.part_schedule
-        upload_id = self._multipart.create_multipart(
-            execution_id, message.path, schedule, message.content_type
-        )
+        upload_id = self._multipart.create_multipart(execution_id, message.path, schedule)
         return messages.MultipartResponse(upload_id=upload_id, part_schedule=schedule)
 
     def presign_parts(
@@ -116,9 +114,7 @@ class UploadService:
         execution_id = self.check(text, token)
         _check_text("upload_id", message.upload_id)
         expiry = self.puts.expiry()
-        signed = self._multipart.presign_parts(
-            execution_id, message.path, message.upload_id, message.parts, expiry
-        )
+        signed = self._multipart.presign_parts(execution_id, message, expiry)
         return messages.PartsResponse(expires_at=expiry.expires_at, parts=signed)
 
     def complete(

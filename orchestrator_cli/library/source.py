@@ -230,11 +230,10 @@ class _SignedLinks:
 
     def __init__(self, store: ArtifactStore, expiry: UrlExpiry, inline: bool) -> None:
         from orchestrator_cli.core.executions.urls import sign_file_url
-        from orchestrator_cli.core.s3.bucket.presign import Presigner
 
         self._sign = sign_file_url
-        self._signer = Presigner(store)
-        self._key = self._signer.signing_key()
+        self._store = store
+        self._key = store.session.signing_key()
         self._expiry = expiry
         self._inline = inline
 
@@ -244,4 +243,4 @@ class _SignedLinks:
 
     def url(self, key: str) -> str:
         """Return the URL of an object."""
-        return self._sign(self._signer, self._key, key, self._expiry, inline=self._inline)
+        return self._sign(self._store, self._key, key, self._expiry, inline=self._inline)

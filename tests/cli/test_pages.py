@@ -11,7 +11,6 @@ import pytest
 from orchestrator_cli.api.upload_service import UploadService
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.gateway.server.put_signer import PutSigner
-from orchestrator_cli.core.s3.bucket.presign import Presigner
 from tests.support.commands.running import Processes
 from tests.support.commands.via import Via
 from tests.support.proxy.faults import Answer
@@ -144,7 +143,7 @@ def test_what_stores_a_log_indexes_it(
     # Nor of one that was stored long ago, as by somebody else.
     tomorrow = datetime.now(UTC) + timedelta(days=1, hours=1)
     store = open_store(scene.bucket)
-    late = UploadService(store, PutSigner(store, Presigner(store), lambda: tomorrow, 60))
+    late = UploadService(store, PutSigner(store, lambda: tomorrow, 60))
     with pytest.raises(UsageError, match="over a day ago"):
         late.put_index(fed, None, "stdout", b"")
     # Who may not store it stores the log all the same.

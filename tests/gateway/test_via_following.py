@@ -12,7 +12,6 @@ from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import live_segment_key
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
 from orchestrator_cli.core.gateway.client.logs.log_follower import ServedLogFollower
-from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
 from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.gateway.client.source import GatewaySource
 from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, Notice
@@ -68,7 +67,7 @@ class Following:
         settings = ViaSettings(gateway.endpoint_url, via.tokens.read)
         connection = GatewayConnection(settings, policy)
         source = GatewaySource(connection)
-        served = ServedLog(LogServer(connection), source.objects, out.execution_id, LOG)
+        served = ServedLog(source.objects, out.execution_id, LOG)
         self._chunks = ServedLogFollower(
             served,
             0,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from orchestrator_cli.core.base.cancellation import CancelToken, bind_token
+from orchestrator_cli.core.http.curl.easy import EasyTransport
+from orchestrator_cli.core.http.curl.options import ClientOptions
 from orchestrator_cli.core.http.transport import Cancelled, Request, Transport
 from tests.http.conftest import MakeTransport
 from tests.http.servers import OK, Stop
@@ -111,3 +116,18 @@ def test_one_transport_can_be_told_to_stop_without_the_others(
         with pytest.raises(Cancelled):
             stopped.send(Request("GET", f"{server.url}/a"))
         assert other.send(Request("GET", f"{server.url}/b")).body == b"/b"
+
+
+def test_a_thread_with_a_token_of_its_own_heeds_that_one() -> None:
+    own, common = CancelToken(), CancelToken()
+    with (
+        scripted(serve_on) as server,
+        contextlib.closing(EasyTransport(ClientOptions(), common)) as transport,
+        ThreadPoolExecutor(1, initializer=bind_token, initargs=(own,)) as thread,
+    ):
+        common.set()
+        request = Request("GET", f"{server.url}/a")
+        assert thread.submit(transport.send, request).result().body == b"/a"
+        own.set()
+        with pytest.raises(Cancelled):
+            thread.submit(transport.send, request).result()

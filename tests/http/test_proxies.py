@@ -204,7 +204,7 @@ def failure(transport: Transport, url: str) -> TransportError:
     error = caught.value
     for secret in ("hunter2", "us%3Aer", "us:er"):
         assert secret not in f"{error} {error!r}"
-    assert error.host == HOST
+    assert HOST in str(error)
     return error
 
 
@@ -218,7 +218,6 @@ def refused(make_transport: MakeTransport) -> Callable[[str, str], TransportErro
         with scripted(refuse) as proxy:
             transport = make_transport(proxies={f"{scheme}_proxy": with_credentials(proxy.url)})
             error = failure(transport, f"{scheme}://{HOST}/b/k")
-            assert error.proxy == proxy.url
             assert f"the proxy {proxy.url}" in str(error)
         return error
 
@@ -328,7 +327,7 @@ def test_a_socks_proxy_that_refuses_says_whether_to_retry(
         named = proxy.url.replace("http", "socks5h")
         error = failure(make_transport(proxies={"all_proxy": named}), f"http://{HOST}/b/k")
     assert (error.kind, error.is_retryable) == (kind, is_retryable)
-    assert error.proxy == named
+    assert named in str(error)
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 
 from orchestrator_cli.core.http.transport import Request, Transport, TransportError
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
+from orchestrator_cli.core.http.url import host_with_port
 from tests.http.conftest import MakeTransport
 from tests.http.servers import refusing_port
 from tests.support.servers.certificates import Certificate
@@ -15,8 +16,7 @@ from tests.support.servers.scripted import scripted, serve_on
 def failure(transport: Transport, url: str) -> TransportError:
     with pytest.raises(TransportError) as caught:
         transport.send(Request("GET", url))
-    assert str(caught.value.port) in str(caught.value)
-    assert caught.value.host in str(caught.value)
+    assert host_with_port(url) in str(caught.value)
     return caught.value
 
 
@@ -25,7 +25,6 @@ def test_a_connection_that_is_refused_may_be_tried_again(transport: Transport) -
         error = failure(transport, f"http://127.0.0.1:{port}/")
     assert error.kind is Kind.REFUSED
     assert str(error) == f"connection refused by 127.0.0.1:{port}"
-    assert (error.host, error.port) == ("127.0.0.1", port)
     assert error.is_retryable
 
 
@@ -33,7 +32,6 @@ def test_a_host_without_an_address_is_an_error_of_resolving(transport: Transport
     # A name that is too long for one: nobody is asked for it.
     error = failure(transport, f"https://{'a' * 64}.example/")
     assert error.kind is Kind.RESOLVE
-    assert error.port == 443
 
 
 def test_a_certificate_that_nobody_trusts_is_refused(

@@ -36,11 +36,11 @@ NOT_FOUND = answer("<Error><Code>NoSuchKey</Code></Error>", 404)
 
 
 def refused() -> TransportError:
-    return TransportError("connection refused", TransportErrorKind.REFUSED, "s3.example.test", 80)
+    return TransportError("connection refused", TransportErrorKind.REFUSED)
 
 
 def broken() -> TransportError:
-    return TransportError("the connection broke", TransportErrorKind.BROKEN, "s3.example.test", 80)
+    return TransportError("the connection broke", TransportErrorKind.BROKEN)
 
 
 def get(key: str = "k", **fields: object) -> S3Request:

@@ -23,7 +23,6 @@ from orchestrator_cli.core.s3.connection.credentials import (
     ChainCredentials,
     CredentialLifetime,
     Credentials,
-    chain_credentials,
     static_credentials,
 )
 from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
@@ -110,7 +109,7 @@ def endpoint(no_keys: pytest.MonkeyPatch) -> Iterator[CredentialsEndpoint]:
 
 
 def test_a_container_gives_its_roles(endpoint: CredentialsEndpoint) -> None:
-    chain = chain_credentials(None, "us-east-1", os.environ, ClientOptions)
+    chain = ChainCredentials(None, "us-east-1", os.environ, ClientOptions)
     assert chain.get() == chain.get()
     assert endpoint.fetches == 1
     lifetime = chain.lifetime()
@@ -121,7 +120,7 @@ def test_a_container_gives_its_roles(endpoint: CredentialsEndpoint) -> None:
 
 
 def test_a_refresh_goes_through_the_chain_anew(endpoint: CredentialsEndpoint) -> None:
-    chain = chain_credentials(None, "us-east-1", os.environ, ClientOptions)
+    chain = ChainCredentials(None, "us-east-1", os.environ, ClientOptions)
     before = chain.get()
     endpoint.rotate()
     assert chain.refresh()
@@ -130,7 +129,7 @@ def test_a_refresh_goes_through_the_chain_anew(endpoint: CredentialsEndpoint) ->
 
 
 def test_a_refresh_that_fails_is_said_by_the_next_signature(endpoint: CredentialsEndpoint) -> None:
-    chain = chain_credentials(None, "us-east-1", os.environ, ClientOptions)
+    chain = ChainCredentials(None, "us-east-1", os.environ, ClientOptions)
     chain.get()
     endpoint.outages = 1_000
     assert chain.refresh()
@@ -144,7 +143,7 @@ def test_a_refresh_that_fails_is_said_by_the_next_signature(endpoint: Credential
 def test_credentials_that_are_expired_on_arrival_are_refused(endpoint: CredentialsEndpoint) -> None:
     endpoint.lifetime = timedelta(hours=-1)
     with pytest.raises(AccessError, match="have expired already"):
-        chain_credentials(None, "us-east-1", os.environ, ClientOptions).get()
+        ChainCredentials(None, "us-east-1", os.environ, ClientOptions).get()
 
 
 def test_a_pod_gets_those_of_its_identity(no_keys: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -154,7 +153,7 @@ def test_a_pod_gets_those_of_its_identity(no_keys: pytest.MonkeyPatch, tmp_path:
         no_keys.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", f"{address}/v1/credentials")
         no_keys.setenv("AWS_CONTAINER_AUTHORIZATION_TOKEN_FILE", str(token))
         assert (
-            chain_credentials(None, "us-east-1", os.environ, ClientOptions).lifetime().expires_at
+            ChainCredentials(None, "us-east-1", os.environ, ClientOptions).lifetime().expires_at
             is not None
         )
 
@@ -168,7 +167,7 @@ def test_sts_is_asked_for_the_role_of_a_web_identity(
         no_keys.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/runner-role")
         no_keys.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(token))
         no_keys.setenv("AWS_ENDPOINT_URL_STS", address)
-        assert chain_credentials(None, "eu-west-1", os.environ, ClientOptions).get().session_token
+        assert ChainCredentials(None, "eu-west-1", os.environ, ClientOptions).get().session_token
 
 
 def test_a_process_may_give_them(no_keys: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -178,7 +177,7 @@ def test_a_process_may_give_them(no_keys: pytest.MonkeyPatch, tmp_path: Path) ->
     config.write_text(f"[profile bench]\ncredential_process = {command}\n")
     (tmp_path / "answer").write_text(json.dumps(document))
     no_keys.setenv("AWS_CONFIG_FILE", str(config))
-    assert chain_credentials("bench", "us-east-1", os.environ, ClientOptions).get() == Credentials(
+    assert ChainCredentials("bench", "us-east-1", os.environ, ClientOptions).get() == Credentials(
         "PROCESS", "secret"
     )
 
@@ -193,7 +192,7 @@ def test_new_keys_in_the_file_are_found_where_the_old_ones_are_refused(
         file.write_text(f"[bench]\naws_access_key_id = {key}\naws_secret_access_key = secret\n")
 
     write("OLD")
-    chain = chain_credentials("bench", "us-east-1", os.environ, ClientOptions)
+    chain = ChainCredentials("bench", "us-east-1", os.environ, ClientOptions)
     assert chain.get().access_key_id == "OLD"
     assert not chain.refresh()
     write("NEW")
@@ -231,7 +230,7 @@ def test_a_file_without_end_is_refused(
     no_keys.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/runner-role")
     no_keys.setenv("AWS_CONTAINER_CREDENTIALS_FULL_URI", "http://127.0.0.1:9/")
     with pytest.raises(UsageError, match=f"{variable}: .*token is ") as raised:
-        chain_credentials(None, "us-east-1", os.environ, ClientOptions).get()
+        ChainCredentials(None, "us-east-1", os.environ, ClientOptions).get()
     assert raised.value.is_fatal
 
 
@@ -246,7 +245,7 @@ def test_a_token_that_has_become_a_fifo_is_refused_by_the_next_refresh(
         f"[profile base]\n{keys}[default]\nrole_arn = {role}\nsource_profile = base\n"
     )
     no_keys.setenv("AWS_CONFIG_FILE", str(config))
-    chain = chain_credentials(None, "us-east-1", os.environ, ClientOptions)
+    chain = ChainCredentials(None, "us-east-1", os.environ, ClientOptions)
     token.unlink()
     with pytest.raises(AccessError, match="token: No such file"):
         chain.get()
@@ -294,7 +293,7 @@ def test_an_answer_without_end_is_given_up(
             no_keys.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
             no_keys.setenv("AWS_ENDPOINT_URL_STS", server.url)
         with pytest.raises(OrchestratorError, match=r"answered too slowly|is larger than any"):
-            chain_credentials(None, "us-east-1", os.environ, ClientOptions).get()
+            ChainCredentials(None, "us-east-1", os.environ, ClientOptions).get()
         assert len(server.requests) == 1
 
 
@@ -311,22 +310,30 @@ def test_a_process_without_end_is_killed(
     no_keys.setenv("AWS_CONFIG_FILE", str(config))
     no_keys.setattr(credential_process, "LONGEST_SECONDS", 0.5)
     with pytest.raises(AccessError, match=r"more than 1,048,576 bytes|did not end in 0\.5 s"):
-        chain_credentials(profile, "us-east-1", os.environ, ClientOptions).get()
+        ChainCredentials(profile, "us-east-1", os.environ, ClientOptions).get()
 
 
-def test_a_chain_without_credentials_is_a_fatal_error() -> None:
+def test_a_chain_without_credentials_is_a_fatal_error(no_keys: pytest.MonkeyPatch) -> None:
     with pytest.raises(AccessError, match="no AWS credentials found") as raised:
-        ChainCredentials(lambda: None).get()
+        ChainCredentials(None, "us-east-1", os.environ, ClientOptions).get()
     assert raised.value.is_fatal
 
 
 def test_half_a_key_is_explained(no_keys: pytest.MonkeyPatch) -> None:
     no_keys.setenv("AWS_ACCESS_KEY_ID", "AKID")
     with pytest.raises(AccessError, match="AWS_SECRET_ACCESS_KEY"):
-        chain_credentials(None, "us-east-1", os.environ, ClientOptions).get()
+        ChainCredentials(None, "us-east-1", os.environ, ClientOptions).get()
 
 
 # --- when they end ---------------------------------------------------------------------------
+
+
+class Found(ChainCredentials):
+    """A chain that has found these."""
+
+    def __init__(self, found: BotoCredentials) -> None:
+        super().__init__(None, "us-east-1", {}, ClientOptions)
+        self._loaded = found
 
 
 def ending(at: datetime) -> RefreshableCredentials:
@@ -339,18 +346,18 @@ def ending(at: datetime) -> RefreshableCredentials:
 @given(st.integers(3600, 7 * 24 * 3600))
 def test_when_they_end_is_known(seconds: int) -> None:
     end = datetime.now(UTC).replace(microsecond=0) + timedelta(seconds=seconds)
-    found = ChainCredentials(lambda: ending(end)).lifetime().expires_at
+    found = Found(ending(end)).lifetime().expires_at
     # A machine that sleeps meanwhile makes it earlier, and nothing makes it later.
     assert found is not None
     assert end - timedelta(seconds=30) < found <= end
 
 
 def test_what_lasts_longer_than_any_url_has_no_end_here() -> None:
-    chain = ChainCredentials(lambda: ending(datetime.now(UTC) + timedelta(days=365)))
+    chain = Found(ending(datetime.now(UTC) + timedelta(days=365)))
     assert chain.lifetime() == CredentialLifetime(temporary=True, expires_at=None)
 
 
 @pytest.mark.parametrize(("token", "temporary"), [(None, False), ("token", True)])
 def test_what_says_no_end_has_none(token: str | None, temporary: bool) -> None:
-    chain = ChainCredentials(lambda: BotoCredentials("AKID", "secret", token))
+    chain = Found(BotoCredentials("AKID", "secret", token))
     assert chain.lifetime() == CredentialLifetime(temporary, None)

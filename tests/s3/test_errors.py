@@ -609,9 +609,7 @@ def test_the_kind_of_a_transport_error_decides(
 ) -> None:
     # The text is misleading: nothing may hang on it.
     text = "certificate refused, timed out; 407, unreachable"
-    error = map_exception(
-        TransportError(text, kind, "host", 9, is_retryable=retryable), "read of k"
-    )
+    error = map_exception(TransportError(text, kind, is_retryable=retryable), "read of k")
     assert isinstance(error, OrchestratorError)
     assert type(error) is error_type
     assert (error.is_fatal, error.retryable) == (fatal, retryable)
@@ -620,7 +618,7 @@ def test_the_kind_of_a_transport_error_decides(
 
 def test_every_kind_that_hides_nothing_to_do_says_what_to_do() -> None:
     for kind in (Kind.REFUSED, Kind.CERTIFICATE, Kind.CA_FILE, Kind.NOT_TLS, Kind.PROXY_AUTH):
-        error = map_exception(TransportError("t", kind, "host", 9), "read of k")
+        error = map_exception(TransportError("t", kind), "read of k")
         assert isinstance(error, OrchestratorError)
         assert error.hint, kind
 

@@ -14,7 +14,7 @@ from orchestrator_cli.core.s3.bucket.presign import (
     MAX_EXPIRES_IN_SECONDS,
     UrlExpiry,
     effective_expiry,
-    presign_get,
+    presign_object,
 )
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.credentials import CredentialLifetime
@@ -106,7 +106,8 @@ def test_a_url_names_exactly_the_object_and_says_its_expiry(
     store: ArtifactStore, path: str
 ) -> None:
     key = f"executions/01JABCDEFGHJKMNPQRSTVWXYZ0/{path}"
-    url = urlsplit(presign_get(store, key, 1234, NOW))
+    expiry = effective_expiry(1234, store.session.credential_lifetime(), NOW)
+    url = urlsplit(presign_object(store, store.session.signing_key(), key, expiry))
     query = parse_qs(url.query)
     assert url.netloc == "s3.invalid:9000"
     assert unquote(url.path) == f"/bucket/{key}"

@@ -35,7 +35,7 @@ from orchestrator_cli.core.retention.archive import (
     parse_restore,
     with_restore_status,
 )
-from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry, effective_expiry
+from orchestrator_cli.core.s3.bucket.presign import UrlExpiry, effective_expiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
@@ -53,7 +53,6 @@ class ReadService:
     """Reads executions and files of one bucket. Safe to share between threads."""
 
     store: ArtifactStore
-    signer: Presigner
     now: Callable[[], datetime]
     expires_in_seconds: int
     manifests: ManifestCache = field(init=False)
@@ -97,10 +96,10 @@ class ReadService:
             if page.chosen
             else {}
         )
-        by = self.signer.signing_key()
+        by = self.store.session.signing_key()
 
         def url(one: ObjectSummary) -> str | None:
-            return None if is_archived(one) else sign_file_url(self.signer, by, one.key, expiry)
+            return None if is_archived(one) else sign_file_url(self.store, by, one.key, expiry)
 
         return {
             "execution_id": execution_id,
@@ -121,7 +120,7 @@ class ReadService:
         expiry = self._expiry()
         url = None
         if not is_archived(listed):
-            url = sign_file_url(self.signer, self.signer.signing_key(), head.key, expiry)
+            url = sign_file_url(self.store, self.store.session.signing_key(), head.key, expiry)
         return _file(path, listed, str(head.checksum) if head.checksum else None, url) | {
             "execution_id": execution_id,
             "sha256": head.metadata.get(SHA256_METADATA),
@@ -167,8 +166,8 @@ class ReadService:
 
     def _url(self, head: ObjectMetadata, path: str, method: str) -> str:
         ArchiveInspector(self.store, self.now()).check_readable(_summary(head), path)
-        by = self.signer.signing_key()
-        return sign_file_url(self.signer, by, head.key, self._expiry(), method=method)
+        by = self.store.session.signing_key()
+        return sign_file_url(self.store, by, head.key, self._expiry(), method=method)
 
     def _expiry(self) -> UrlExpiry:
         """Return an expiry that counts from the last full window.

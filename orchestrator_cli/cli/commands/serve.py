@@ -237,15 +237,14 @@ def _make_services(app: App, options: ServeOptions, metrics: ServerMetrics) -> S
     from orchestrator_cli.api.upload_service import UploadService
     from orchestrator_cli.api.worker_pool import WAITING_A_THREAD, BoundedWorkerPool
     from orchestrator_cli.core.gateway.server.put_signer import PutSigner
-    from orchestrator_cli.core.s3.bucket.presign import Presigner
 
     store = app.store(options.concurrency)
-    presigner, seconds = Presigner(store), int(options.expires_in.total_seconds())
-    puts = PutSigner(store, presigner, app.now, seconds)
+    seconds = int(options.expires_in.total_seconds())
+    puts = PutSigner(store, app.now, seconds)
     # Raises where URLs cannot work for so long.
     puts.expiry()
     services = Services(
-        ReadService(store, presigner, app.now, seconds),
+        ReadService(store, app.now, seconds),
         UploadService(store, puts),
         BoundedWorkerPool(options.concurrency, WAITING_A_THREAD * options.concurrency),
         metrics,

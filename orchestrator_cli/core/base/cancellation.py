@@ -79,21 +79,6 @@ def current_token() -> CancelToken | None:
     return _this_thread.stop
 
 
-class BoundToken:
-    """The token that is bound to whichever thread asks, else a default one."""
-
-    def __init__(self, default: CancelToken) -> None:
-        self._default = default
-
-    def is_set(self) -> bool:
-        """Return True once the work of this thread should stop."""
-        return (current_token() or self._default).is_set()
-
-    def add_callback(self, callback: Callable[[], object], /) -> Callable[[], object]:
-        """Call this once the work of this thread should stop; return what removes it."""
-        return (current_token() or self._default).add_callback(callback)
-
-
 def run_cancellable(work: Callable[[], T], seconds: float | None = None) -> T:
     """Run work in a thread of its own where this is the main thread, so that signals are heard.
 

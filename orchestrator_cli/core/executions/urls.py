@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 from orchestrator_cli.core.executions.content_type import content_type_of, is_active
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry
+    from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
+    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
     from orchestrator_cli.core.s3.sigv4 import SigningKey
 
 
 def sign_file_url(
-    signer: Presigner,
+    store: ArtifactStore,
     by: SigningKey,
     key: str,
     expiry: UrlExpiry,
@@ -25,13 +26,15 @@ def sign_file_url(
     Its type follows from the name, whatever was stored. What could run in a browser is saved
     instead of shown, unless `inline`: it would run on the bucket's origin.
     """
+    from orchestrator_cli.core.s3.bucket.presign import presign_object
+
     content_type = content_type_of(key)
     shown = inline or not is_active(content_type)
     query = {
         "response-content-type": content_type,
         "response-content-disposition": "inline" if shown else "attachment",
     }
-    return signer.sign(by, key, expiry, query, method)
+    return presign_object(store, by, key, expiry, query, method)
 
 
 def page_url(base: str, execution_id: str, log: str = "") -> str:

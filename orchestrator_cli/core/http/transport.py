@@ -161,15 +161,12 @@ class TransportErrorKind(StrEnum):
 class TransportError(Exception):
     """A request got no whole response; the text says why, and names host, port and proxy.
 
-    `proxy` is the proxy's scheme, host and port, without its credentials. `is_retryable`: the same
-    request may succeed later; whether the server has acted on this one is not known.
+    `is_retryable`: the same request may succeed later; whether the server has acted on this one is
+    not known.
     """
 
     message: str
     kind: TransportErrorKind
-    host: str
-    port: int
-    proxy: str | None = None
     is_retryable: bool = True
 
     def __str__(self) -> str:

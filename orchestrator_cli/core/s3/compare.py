@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import IntegrityError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.s3.checksum import RandomAccessReader, composite, hash_range, parse_etag
+from orchestrator_cli.core.s3.checksum import (
+    PartHasher,
+    RandomAccessReader,
+    composite,
+    parse_etag,
+    read_range,
+)
 from orchestrator_cli.core.s3.part_plan import plan_parts
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
 
@@ -49,16 +56,40 @@ def compute_checksum_like(
 
     Raises EOFError where the source is shorter than `size_bytes`.
     """
-    algorithm = like.checksum.algorithm
-    if like.schedule is None:
-        return Checksum(algorithm, hash_range(source, algorithm, 0, size_bytes).hex())
-    return composite(
-        algorithm,
-        [
-            hash_range(source, algorithm, part.offset_bytes, part.size_bytes)
-            for part in plan_parts(size_bytes, like.schedule)
-        ],
-    )
+    hasher = StreamHasher(like, size_bytes)
+    for block in read_range(source, 0, size_bytes):
+        hasher.update(block)
+    return hasher.checksum()
+
+
+class StreamHasher:
+    """Hashes an object that passes by, in the form of a stored checksum and of `others` like it."""
+
+    def __init__(self, like: StoredChecksum, size_bytes: int, others: Iterable[str] = ()) -> None:
+        self._like = like
+        self._algorithms = {like.checksum.algorithm, *others}
+        parts = plan_parts(size_bytes, like.schedule) if like.schedule else ()
+        sizes_bytes = [part.size_bytes for part in parts] or [size_bytes]
+        self._parts = PartHasher(sizes_bytes, self._algorithms)
+
+    def update(self, block: bytes | memoryview) -> None:
+        """Add the next bytes."""
+        self._parts.update(block)
+
+    def checksum(self, algorithm: str | None = None) -> Checksum:
+        """Return the checksum of the bytes that have passed, in the form of the stored one."""
+        algorithm = algorithm or self._like.checksum.algorithm
+        digests = self._parts.digests(algorithm)
+        if self._like.schedule is None:
+            return Checksum(algorithm, b"".join(digests).hex())
+        return composite(algorithm, digests)
+
+    def matches(self, stored: StoredChecksum | None) -> bool:
+        """Return True if a stored checksum is that of the bytes that have passed."""
+        if stored is None or stored.schedule != self._like.schedule:
+            return False
+        algorithm = stored.checksum.algorithm
+        return algorithm in self._algorithms and stored.checksum == self.checksum(algorithm)
 
 
 def matches_stored(

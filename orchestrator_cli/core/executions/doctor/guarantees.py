@@ -17,7 +17,7 @@ from orchestrator_cli.core.executions.doctor.scratch import (
     only_denials_raised,
 )
 from orchestrator_cli.core.executions.keys import metadata_key
-from orchestrator_cli.core.s3.bucket.presign import presign_get
+from orchestrator_cli.core.s3.bucket.presign import effective_expiry, presign_object
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256, to_base64
 from orchestrator_cli.core.s3.compare import best_stored_checksum
 from orchestrator_cli.core.s3.operations.multipart_listing import list_multipart_uploads, list_parts
@@ -154,7 +154,9 @@ def find_part(scratch: Scratch) -> ProbeResult:
 def _presigned_url(scratch: Scratch) -> str:
     key = scratch.key("readable")
     scratch.store.put_if_absent(key, FIRST, TEXT)
-    return presign_get(scratch.store, key, 60, scratch.now())
+    session = scratch.store.session
+    expiry = effective_expiry(60, session.credential_lifetime(), scratch.now())
+    return presign_object(scratch.store, session.signing_key(), key, expiry)
 
 
 def fetch_range(scratch: Scratch) -> ProbeResult:

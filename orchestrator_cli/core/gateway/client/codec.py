@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote
 
@@ -18,7 +17,6 @@ from orchestrator_cli.core.gateway.client.signed_urls import SignedUrl, SignedUr
 from orchestrator_cli.core.http.transport import Request, Response, Task
 from orchestrator_cli.core.s3.operations.request import (
     SMALL_RESPONSE_SECONDS,
-    BeforeRetry,
     S3Request,
     accept_response,
     http_request,
@@ -27,30 +25,7 @@ from orchestrator_cli.core.s3.operations.request import (
 _REDIRECT = 307
 
 
-@dataclass(slots=True)
-class UrlRequest:
-    """Asks for a URL that reads an object. Raises NotFoundError, ArchivedError.
-
-    For `what`, `kind`, `before_retry` and `is_retried` see `OperationRequest`.
-    """
-
-    key: str
-    what: str
-    before_retry: BeforeRetry | None = None
-    is_retried: bool = True
-
-    @property
-    def kind(self) -> str:
-        """What it has in common with the requests that are throttled when it is."""
-        return "serve GET"
-
-    @property
-    def takes_long(self) -> bool:
-        """Whether sending it or its response may take long on a slow network."""
-        return False
-
-
-GatewayRequest = ServerRequest | UrlRequest | S3Request
+GatewayRequest = ServerRequest | S3Request
 
 
 class GatewayCodec:
@@ -60,7 +35,7 @@ class GatewayCodec:
     is kept.
     """
 
-    request_types = (ServerRequest, UrlRequest, S3Request)
+    request_types = (ServerRequest, S3Request)
 
     def __init__(self, base_url: str, token: str | None, urls: SignedUrls) -> None:
         self._base_url = base_url
@@ -73,24 +48,22 @@ class GatewayCodec:
         """Return the HTTP request; for an S3Request it may ask the server for a URL first."""
         if isinstance(request, ServerRequest):
             return self._ask(request)
-        if isinstance(request, UrlRequest):
-            return self._get(_path_of(request.key))
         if request.presigned_url is not None:
             return http_request(request, request.presigned_url, request.headers)
         signed = self._urls.get(request.key)
         if signed is None:
-            asked = UrlRequest(request.key, request.what)
-            signed = self._parse_url(asked, (yield self._get(_path_of(request.key))))
+            asked = url_request(request.key, request.what)
+            signed = self._parse_url(request.key, request.what, (yield self._ask(asked)))
         return http_request(request, signed.url, request.headers)
 
     def decode(self, request: GatewayRequest, response: Response) -> Any:
         """Return the response to hand to the operation. Raises the error that it stands for."""
         if isinstance(request, ServerRequest):
+            if request.url_of is not None:
+                return self._parse_url(request.url_of, request.what, response)
             if request.is_raw and response.status == 200:
                 return response
             return parse_response(response, request.what, self._base_url)
-        if isinstance(request, UrlRequest):
-            return self._parse_url(request, response)
         try:
             accepted = accept_response(request, response)
         except AccessError as error:
@@ -101,28 +74,32 @@ class GatewayCodec:
         self._urls.accept(request.key)
         return accepted
 
-    def _get(self, path: str) -> Request:
-        url = self._base_url + path
-        return Request("GET", url, self._headers, total_timeout_seconds=SMALL_RESPONSE_SECONDS)
-
     def _ask(self, request: ServerRequest) -> Request:
-        if request.content_type is None:
-            return self._get(request.path)
+        headers = self._headers
+        if request.content_type is not None:
+            headers = {**headers, "content-type": request.content_type}
         return Request(
             request.method,
             self._base_url + request.path,
-            {**self._headers, "content-type": request.content_type},
+            headers,
             request.body,
             total_timeout_seconds=SMALL_RESPONSE_SECONDS,
         )
 
-    def _parse_url(self, request: UrlRequest, response: Response) -> SignedUrl:
+    def _parse_url(self, key: str, what: str, response: Response) -> SignedUrl:
         signed = _signed_url(response) if response.status == _REDIRECT else None
         if signed is None:
-            parse_response(response, request.what, self._base_url)
+            parse_response(response, what, self._base_url)
             raise incompatible_server()
-        self._urls.put(request.key, signed)
+        self._urls.put(key, signed)
         return signed
+
+
+def url_request(key: str, what: str) -> ServerRequest:
+    """Return a request whose response is the URL that reads an object."""
+    execution_id, path = split_key(key)
+    address = f"/executions/{execution_id}/artifacts/{quote(path)}"
+    return ServerRequest(address, what, url_of=key)
 
 
 def _signed_url(response: Response) -> SignedUrl | None:
@@ -131,11 +108,6 @@ def _signed_url(response: Response) -> SignedUrl | None:
         return SignedUrl.of(response.headers.get("location", ""))
     except ValueError:
         return None
-
-
-def _path_of(key: str) -> str:
-    execution_id, path = split_key(key)
-    return f"/executions/{execution_id}/artifacts/{quote(path)}"
 
 
 def _check_token(text: str) -> str:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.retry import RetryPolicy, without_retries
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.client.codec import GatewayCodec, UrlRequest
+from orchestrator_cli.core.gateway.client.codec import GatewayCodec, url_request
 from orchestrator_cli.core.gateway.client.file_index import FileIndex
 from orchestrator_cli.core.gateway.client.signed_urls import SignedUrl, SignedUrls
 from orchestrator_cli.core.http.transport import RateLimit
@@ -75,7 +75,7 @@ def _client_options(settings: ViaSettings) -> ClientOptions:
 
 
 def _ask_url(key: str) -> Operation[SignedUrl]:
-    signed: SignedUrl = yield UrlRequest(key, f"look-up of {printable(key)}")
+    signed: SignedUrl = yield url_request(key, f"look-up of {printable(key)}")
     return signed
 
 

@@ -12,20 +12,21 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import METADATA_NAME, execution_prefix, key_execution_id
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
 from orchestrator_cli.core.gateway.client.signed_urls import SignedUrl, SignedUrls
+from orchestrator_cli.core.s3.bucket.reader import ObjectIndex
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
 from orchestrator_cli.core.s3.operations.listing import ListPage, ListQuery
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, ObjectSummary, RestoreState
 
 
-class FileIndex:
+class FileIndex(ObjectIndex):
     """Heads and listings of one execution after the other; see `ObjectIndex`.
 
     The URLs that come along are kept in `urls`.
     """
 
     def __init__(self, location: str, urls: SignedUrls) -> None:
-        self.location = location
+        super().__init__(location)
         self._urls = urls
 
     def head(self, key: str, *, with_checksum: bool = False) -> Operation[ObjectMetadata]:

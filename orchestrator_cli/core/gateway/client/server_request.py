@@ -53,7 +53,8 @@ HINTS = {
 class ServerRequest:
     """One request to the server; with a `record` it is a POST, with `content` a PUT of bytes.
 
-    `replaces` makes it a PUT of the record. The response to an `is_raw` one is taken as it is.
+    `replaces` makes it a PUT of the record. The response to an `is_raw` one is taken as it is; that
+    to one with `url_of` is the URL of the object with that key.
     For `what`, `before_retry` and `is_retried` see `OperationRequest`.
     """
 
@@ -63,6 +64,7 @@ class ServerRequest:
     content: bytes | None = None
     replaces: bool = False
     is_raw: bool = False
+    url_of: str | None = None
     before_retry: BeforeRetry | None = None
     is_retried: bool = True
 

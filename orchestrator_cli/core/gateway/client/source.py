@@ -139,16 +139,9 @@ class GatewaySource:
     ) -> ServedLiveLogs:
         """Return the logs that are still being written, as the server reads them."""
         from orchestrator_cli.core.gateway.client.logs.live_logs import ServedLiveLogs
-        from orchestrator_cli.core.gateway.client.logs.log_server import LogServer
-        from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 
-        return ServedLiveLogs(
-            partial(ServedLog, LogServer(self._connection), self.objects, execution_id),
-            partial(self.read_record, execution_id),
-            self.objects.retry,
-            give_up,
-            on_notice,
-        )
+        read_record = partial(self.read_record, execution_id)
+        return ServedLiveLogs(self.objects, execution_id, read_record, give_up, on_notice)
 
     def live_store(self, execution_id: str) -> GatewayLiveStore:
         """Return where a log is stored while it is written."""

@@ -10,8 +10,7 @@ from orchestrator_cli.core.executions.keys import MAX_KEY_BYTES
 from orchestrator_cli.core.s3.part_plan import MAX_OBJECT_BYTES, MAX_STREAM_BYTES
 from orchestrator_cli.core.s3.types import SHA256_HEX
 
-# ASCII only, because it becomes a header.
-CONTENT_TYPE = r"^[A-Za-z0-9_!#$&^.+-]{1,100}/[A-Za-z0-9_!#$&^.+-]{1,100}(;[\x20-\x7e]{0,100})?$"
+_CONTENT_TYPE = r"^[A-Za-z0-9_!#$&^.+-]{1,100}/[A-Za-z0-9_!#$&^.+-]{1,100}(;[\x20-\x7e]{0,100})?$"
 EXAMPLE_ID = "01JAB3C4D5E6F7G8H9JKMNPQRS"
 
 EXAMPLE_URL = (
@@ -50,7 +49,7 @@ ContentType = Annotated[
     Field(
         description="If it is left out, the suffix of the name determines it.",
         max_length=300,
-        pattern=CONTENT_TYPE,
+        pattern=_CONTENT_TYPE,
         examples=["text/plain; charset=utf-8"],
     ),
 ]

@@ -11,13 +11,9 @@ from dataclasses import dataclass
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.messages.uploads import PartOffer, SignedPut
-from orchestrator_cli.core.gateway.server.put_signer import (
-    PutSigner,
-    body_headers,
-    checked_content_type,
-    storage_place,
-)
+from orchestrator_cli.core.executions.content_type import content_type_of
+from orchestrator_cli.core.gateway.messages.uploads import PartsRequest, SignedPut
+from orchestrator_cli.core.gateway.server.put_signer import PutSigner, body_headers, storage_place
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.compare import StoredChecksum
@@ -39,33 +35,25 @@ class MultipartAuthorizer:
     store: ArtifactStore
     puts: PutSigner
 
-    def create_multipart(
-        self, execution_id: str, path: str, schedule: str, content_type: str | None
-    ) -> str:
+    def create_multipart(self, execution_id: str, path: str, schedule: str) -> str:
         """Begin a multipart upload and return its id."""
         path, key = storage_place(execution_id, path)
         if not is_valid_part_plan(schedule):
             raise UsageError(f"not a part schedule: {printable(schedule)!r}")
-        checked_type = checked_content_type(content_type, path)
-        return self.store.run(create_multipart_upload(key, checked_type, schedule))
+        return self.store.run(create_multipart_upload(key, content_type_of(path), schedule))
 
     def presign_parts(
-        self,
-        execution_id: str,
-        path: str,
-        upload_id: str,
-        parts: Iterable[PartOffer],
-        expiry: UrlExpiry,
+        self, execution_id: str, message: PartsRequest, expiry: UrlExpiry
     ) -> list[SignedPut]:
         """Return a request for each part.
 
         Whether there is such an upload of this key S3 says when the part arrives, and whether the
         parts make up the file `complete` does.
         """
-        _, key = storage_place(execution_id, path)
+        _, key = storage_place(execution_id, message.path)
         signed = []
-        for part in parts:
-            query = {"partNumber": str(part.number), "uploadId": upload_id}
+        for part in message.parts:
+            query = {"partNumber": str(part.number), "uploadId": message.upload_id}
             headers = body_headers(part.size_bytes, part.sha256, part.md5)
             signed.append(self.puts.sign(key, expiry, headers, query))
         return signed

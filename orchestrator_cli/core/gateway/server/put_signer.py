@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from orchestrator_cli.core.base.errors import UsageError
-from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
-from orchestrator_cli.core.gateway.messages.fields import CONTENT_TYPE
 from orchestrator_cli.core.gateway.messages.uploads import SignedPut
-from orchestrator_cli.core.s3.bucket.presign import Presigner, UrlExpiry, effective_expiry
+from orchestrator_cli.core.s3.bucket.presign import UrlExpiry, effective_expiry, presign_object
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import to_base64
 
@@ -24,7 +19,6 @@ class PutSigner:
     """Signs PUT requests into one bucket. Safe to share between threads."""
 
     store: ArtifactStore
-    presigner: Presigner
     now: Callable[[], datetime]
     expires_in_seconds: int
 
@@ -46,8 +40,8 @@ class PutSigner:
         """
         demanded = self.store.session.settings.demands.headers("PUT", key, query or {})
         headers = {**headers, **demanded}
-        signing_key = self.presigner.signing_key()
-        url = self.presigner.sign(signing_key, key, expiry, query or {}, "PUT", headers)
+        by = self.store.session.signing_key()
+        url = presign_object(self.store, by, key, expiry, query, "PUT", headers)
         return SignedPut(url=url, headers=headers)
 
 
@@ -64,10 +58,3 @@ def storage_place(execution_id: str, relative: str) -> tuple[str, str]:
     """Return path and key of a file. Raises UsageError for what can be stored nowhere."""
     path = storage_path_for(relative)
     return path, artifact_key(execution_id, path)
-
-
-def checked_content_type(offered: str | None, path: str) -> str:
-    """Return the type that follows from the name, after checking that the offered one is valid."""
-    if offered is not None and re.fullmatch(CONTENT_TYPE, offered) is None:
-        raise UsageError(f"not a content type: {printable(offered)[:200]!r}")
-    return content_type_of(path)

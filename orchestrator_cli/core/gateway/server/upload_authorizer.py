@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError, suppress_unless_fatal
 from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.text import printable, without_secrets
+from orchestrator_cli.core.executions.content_type import content_type_of
 from orchestrator_cli.core.gateway.error_kinds import kind_of_error
 from orchestrator_cli.core.gateway.limits import MAX_UNFINISHED_UPLOADS
 from orchestrator_cli.core.gateway.messages.uploads import (
@@ -24,12 +25,7 @@ from orchestrator_cli.core.gateway.messages.uploads import (
     StoredFileMessage,
     StoredPartMessage,
 )
-from orchestrator_cli.core.gateway.server.put_signer import (
-    PutSigner,
-    body_headers,
-    checked_content_type,
-    storage_place,
-)
+from orchestrator_cli.core.gateway.server.put_signer import PutSigner, body_headers, storage_place
 from orchestrator_cli.core.gateway.server.version_receipts import VersionReceipts
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
@@ -103,7 +99,7 @@ class UploadAuthorizer:
         if size_bytes is None or digest is None:
             raise UsageError(f"{printable(path)}: a file that is sent whole has a size and sha256")
         headers = body_headers(size_bytes, digest, offer.md5) | {
-            "content-type": checked_content_type(offer.content_type, path),
+            "content-type": content_type_of(path),
             "if-none-match": "*",
             f"x-amz-meta-{SHA256_METADATA}": digest,
         }
@@ -161,9 +157,7 @@ def _check_offer(execution_id: str, offer: FileOffer) -> tuple[str, str]:
     if not _is_sent_by_parts(offer) and offer.sha256 is None:
         message = f"{printable(offer.path)}: a file of up to {BASE_PART_BYTES:,} bytes"
         raise UsageError(f"{message} is offered with its sha256")
-    path, key = storage_place(execution_id, offer.path)
-    checked_content_type(offer.content_type, path)
-    return path, key
+    return storage_place(execution_id, offer.path)
 
 
 def _is_sent_by_parts(offer: FileOffer) -> bool:

@@ -16,7 +16,7 @@ from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import sha256
 from orchestrator_cli.core.s3.operations.object_head import parse_object_head
 from orchestrator_cli.core.s3.operations.request import Operation, S3Request, fetch
-from orchestrator_cli.core.s3.operations.xml_document import document_parser
+from orchestrator_cli.core.s3.operations.xml_document import fetch_document
 from orchestrator_cli.core.s3.types import ObjectMetadata
 
 _METADATA = "receipt-sha256"
@@ -72,8 +72,7 @@ def _is_versioned() -> Operation[bool]:
     what = "look-up of the bucket's versioning"
     request = S3Request("GET", "", what, query={"versioning": ""})
     # Servers differ in the name of the root.
-    document = yield from fetch(request, document_parser(what, root=""))
-    return document.text("Status") == "Enabled"
+    return fetch_document(request, "", lambda document: document.text("Status") == "Enabled")
 
 
 def _hash(receipt: str) -> str:

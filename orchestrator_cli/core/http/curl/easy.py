@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 import pycurl
 
+from orchestrator_cli.core.base.cancellation import current_token
 from orchestrator_cli.core.http.curl.driver import CurlDriver
 from orchestrator_cli.core.http.curl.options import ClientOptions
 from orchestrator_cli.core.http.transport import Cancelled, RateLimit, Request, Response, StopToken
@@ -17,7 +18,8 @@ class EasyTransport:
     """A transport that blocks, safe to share between threads.
 
     Each thread has a connection of its own while it sends; connections are used again, the last
-    one first. Stopping ends what is under way at once, as does a signal whose handler raises.
+    one first. Stopping ends what is under way at once, as does a signal whose handler raises. Where
+    a thread has a token of its own, that one tells it to stop, in the place of `stop`.
     """
 
     def __init__(
@@ -41,10 +43,13 @@ class EasyTransport:
 
         Raises TransportError, Cancelled, InvalidRequestError, and what the body or the sink raises.
         """
-        with self._driver() as driver, self._waking(driver):
+        stop = self._stop and (current_token() or self._stop)
+        with self._driver() as driver, contextlib.ExitStack() as waking:
+            if stop is not None:
+                waking.callback(stop.add_callback(driver.wake))
             driver.start(request, request)
             while True:
-                if self._stop is not None and self._stop.is_set():
+                if stop is not None and stop.is_set():
                     driver.cancel(request)
                     raise Cancelled
                 for completion in driver.step():
@@ -77,15 +82,3 @@ class EasyTransport:
                     self._idle.append(driver)
             if not is_reusable:
                 driver.close()
-
-    @contextlib.contextmanager
-    def _waking(self, driver: CurlDriver) -> Iterator[None]:
-        """Wake a driver when the work of this thread should stop: a token may be one thread's."""
-        if self._stop is None:
-            yield
-            return
-        forget = self._stop.add_callback(driver.wake)
-        try:
-            yield
-        finally:
-            forget()

@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import errno
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 import pycurl
 
 from orchestrator_cli.core.http.proxy import Proxy
 from orchestrator_cli.core.http.transport import Request, TransportError
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
-from orchestrator_cli.core.http.url import DEFAULT_PORTS, host_with_port
+from orchestrator_cli.core.http.url import host_with_port
 
 # Numbers that pycurl has no name for: CURLE_PROXY, CURLE_TOO_LARGE (of a head).
 _E_PROXY = 97
@@ -101,7 +100,6 @@ def make_error(
     proxy_failed: bool = False,
 ) -> TransportError:
     """Return an error of this kind; `proxy_failed`: of the proxy rather than of the server."""
-    host, port = host_and_port(request.url)
     server = host_with_port(request.url)
     proxy = route.proxy.url if route.proxy else None
     peer = f"the proxy {proxy}" if proxy_failed else server
@@ -112,20 +110,7 @@ def make_error(
         message += f" (CA certificates: {route.ca_file})"
     if proxy:
         message += f" (on the way to {server})" if proxy_failed else f" (through the proxy {proxy})"
-    return TransportError(
-        message,
-        kind,
-        host,
-        port,
-        proxy,
-        is_retryable=kind not in _FINAL,
-    )
-
-
-def host_and_port(url: str) -> tuple[str, int]:
-    """Return the host and the port that a URL names."""
-    parts = urlsplit(url)
-    return parts.hostname or "", parts.port or DEFAULT_PORTS.get(parts.scheme, 0)
+    return TransportError(message, kind, is_retryable=kind not in _FINAL)
 
 
 def _kind_of(curl: pycurl.Curl, code: int, proxy_status: int | None) -> Kind:

@@ -51,44 +51,24 @@ def effective_expiry(asked_seconds: int, lifetime: CredentialLifetime, now: date
     )
 
 
-def presign_get(store: ArtifactStore, key: str, expires_in_seconds: int, now: datetime) -> str:
-    """Return a URL that reads an object without credentials. It is a secret until it expires."""
+def presign_object(
+    store: ArtifactStore,
+    by: SigningKey,
+    key: str,
+    expiry: UrlExpiry,
+    query: Mapping[str, str] | None = None,
+    method: str = "GET",
+    headers: Mapping[str, str] | None = None,
+) -> str:
+    """Return a URL for one object that works until `expiry.expires_at`, at a tenth of boto3's cost.
+
+    It needs no credentials, and is a secret until then. `headers` are signed: whoever uses the URL
+    must send exactly these.
+    """
+    query = dict(query or {})
+    if method != "PUT" and store.session.settings.demands.requester_pays:
+        # A link has no headers.
+        query["x-amz-request-payer"] = "requester"
+    signed_at = expiry.expires_at - timedelta(seconds=expiry.expires_in_seconds)
     url = f"{store.session.bucket_url}/{encode_key(key)}"
-    signing_key = store.session.signing_key()
-    query = _payer(store)
-    return presign_url(signing_key, "GET", url, now, expires_in_seconds, query)
-
-
-def _payer(store: ArtifactStore) -> dict[str, str]:
-    """Return the query field for a bucket whose requester pays: a link has no headers."""
-    pays = store.session.settings.demands.requester_pays
-    return {"x-amz-request-payer": "requester"} if pays else {}
-
-
-class Presigner:
-    """Signs many URLs of one bucket at a tenth of boto3's cost each. Safe to share."""
-
-    def __init__(self, store: ArtifactStore) -> None:
-        self._store = store
-
-    def signing_key(self) -> SigningKey:
-        """Return the present credentials, which sign all URLs of one response."""
-        return self._store.session.signing_key()
-
-    def sign(
-        self,
-        by: SigningKey,
-        key: str,
-        expiry: UrlExpiry,
-        query: Mapping[str, str] | None = None,
-        method: str = "GET",
-        headers: Mapping[str, str] | None = None,
-    ) -> str:
-        """Return a URL for one object that works until `expiry.expires_at`.
-
-        `headers` are signed: whoever uses the URL must send exactly these.
-        """
-        query = {**(query or {}), **(_payer(self._store) if method != "PUT" else {})}
-        signed_at = expiry.expires_at - timedelta(seconds=expiry.expires_in_seconds)
-        url = f"{self._store.session.bucket_url}/{encode_key(key)}"
-        return presign_url(by, method, url, signed_at, expiry.expires_in_seconds, query, headers)
+    return presign_url(by, method, url, signed_at, expiry.expires_in_seconds, query, headers)

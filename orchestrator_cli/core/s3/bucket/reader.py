@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, Protocol, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator_cli.core.base.errors import InterruptedByUser, NotFoundError, OrchestratorError
 from orchestrator_cli.core.http.transport import Cancelled
@@ -33,43 +33,25 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-class ObjectIndex(Protocol):
-    """The source of heads and listings: the bucket itself, or a server that has access to it."""
+class ObjectIndex:
+    """The source of heads and listings: the bucket itself, unless a subclass asks a server for it.
 
-    @property
-    def location(self) -> str:
-        """What messages call the place, as in `s3://bucket`."""
-        ...
+    `location` is what messages call the place, as in `s3://bucket`.
+    """
+
+    def __init__(self, location: str) -> None:
+        self.location = location
 
     def head(self, key: str, *, with_checksum: bool = False) -> Operation[ObjectMetadata]:
         """Look an object up; with S3's own checksum where that is asked for."""
-        ...
-
-    def head_for_compare(self, key: str) -> Operation[ObjectMetadata | None]:
-        """Look up what is needed to recompute a checksum; None where there is no object."""
-        ...
-
-    def list_page(self, query: ListQuery, token: str | None = None) -> Operation[ListPage]:
-        """List one page; `token` is where the page before it ended."""
-        ...
-
-
-class BucketIndex:
-    """Heads and listings from the bucket itself."""
-
-    def __init__(self, bucket: str) -> None:
-        self.location = f"s3://{bucket}"
-
-    def head(self, key: str, *, with_checksum: bool = False) -> Operation[ObjectMetadata]:
-        """Look an object up."""
         return head_object(key, with_checksum=with_checksum)
 
     def head_for_compare(self, key: str) -> Operation[ObjectMetadata | None]:
-        """Look up what is needed to recompute a checksum."""
+        """Look up what is needed to recompute a checksum; None where there is no object."""
         return head_for_compare(key)
 
     def list_page(self, query: ListQuery, token: str | None = None) -> Operation[ListPage]:
-        """List one page."""
+        """List one page; `token` is where the page before it ended."""
         return list_objects(query, token)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.core.s3.bucket.reader import BucketIndex, ObjectReader
+from orchestrator_cli.core.s3.bucket.reader import ObjectIndex, ObjectReader
 from orchestrator_cli.core.s3.operations.put import ServerTraits, compare_and_swap, put_if_absent
 from orchestrator_cli.core.s3.types import Checksum, PutOutcome
 
@@ -16,7 +16,7 @@ class ArtifactStore(ObjectReader):
     """The objects of one bucket, for reading and writing. Safe to share between threads."""
 
     def __init__(self, session: S3Session) -> None:
-        super().__init__(session.connection, BucketIndex(session.bucket))
+        super().__init__(session.connection, ObjectIndex(f"s3://{session.bucket}"))
         self.session = session
         self.bucket = session.bucket
         self.server = ServerTraits(session)

@@ -8,26 +8,23 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from orchestrator_cli.core.base.cancellation import BoundToken, CancelToken
+from orchestrator_cli.core.base.cancellation import CancelToken
 from orchestrator_cli.core.base.retry import RetryPolicy
-from orchestrator_cli.core.http.transport import RateLimit, Task, Transport
+from orchestrator_cli.core.http.transport import RateLimit, Transport
 from orchestrator_cli.core.s3.connection.operation_runner import (
     OperationRunner,
     RequestCodec,
     map_request_error,
 )
-from orchestrator_cli.core.s3.operations.request import Operation
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.http.curl.loop import CurlLoop
     from orchestrator_cli.core.http.curl.options import ClientOptions
 
-T = TypeVar("T")
 
-
-class Connection:
+class Connection(OperationRunner):
     """Runs operations, one at a time or as tasks of a loop. Safe to share between threads.
 
     `retry` says when a request that failed is sent again; its token stops everything.
@@ -45,28 +42,13 @@ class Connection:
     ) -> None:
         """`client_options` is called before anything is sent; `rate_limit` is for bodies."""
         self.retry = replace(retry, map_error=map_request_error)
+        super().__init__(codec, lambda: self.transport, self.retry)
         self.max_in_flight = max_in_flight
         self._client_options = client_options
         self._rate_limit = rate_limit
         # Several threads may need the first transport at once; making one is not thread-safe.
         self._lock = threading.Lock()
         self._transport: Transport | None = None
-        self._runner = OperationRunner(codec, lambda: self.transport, self.retry)
-
-    @property
-    def min_latency_seconds(self) -> float | None:
-        """How long the quickest response has taken so far; None before the first."""
-        return self._runner.min_latency_seconds
-
-    def run(self, operation: Operation[T]) -> T:
-        """Run an operation and wait for its result. Raises the library's exceptions."""
-        return self._runner.run(operation)
-
-    def task(
-        self, operation: Operation[T], on_throttled: Callable[[], object] | None = None
-    ) -> Task[T]:
-        """Return an operation as a task for a loop: see `OperationRunner.task`."""
-        return self._runner.task(operation, on_throttled)
 
     def loop(self, max_in_flight: int = 256, stop: CancelToken | None = None) -> CurlLoop:
         """Return a loop for the thread that calls this; it is closed by the caller."""
@@ -87,6 +69,7 @@ class Connection:
             if self._transport is None:
                 from orchestrator_cli.core.http.curl.easy import EasyTransport
 
-                token = BoundToken(self.retry.stop)
-                self._transport = EasyTransport(self._client_options(), token, self._rate_limit)
+                self._transport = EasyTransport(
+                    self._client_options(), self.retry.stop, self._rate_limit
+                )
             return self._transport

@@ -11,7 +11,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
@@ -38,22 +38,6 @@ class CredentialLifetime(NamedTuple):
 
     temporary: bool
     expires_at: datetime | None
-
-
-class CredentialProvider(Protocol):
-    """Provides valid credentials. Safe to share between threads."""
-
-    def get(self) -> Credentials:
-        """Return the credentials of this moment. Raises AccessError."""
-        ...
-
-    def lifetime(self) -> CredentialLifetime:
-        """Return how long those of this moment stay good. Raises AccessError."""
-        ...
-
-    def refresh(self) -> bool:
-        """Fetch new credentials in place of valid ones; return True if they differ."""
-        ...
 
 
 class StaticCredentials(NamedTuple):
@@ -104,18 +88,28 @@ def _parse_expiration(text: str | None) -> datetime | None:
 
 
 class ChainCredentials:
-    """The credentials that botocore's chain finds; botocore refreshes them before they end."""
+    """The credentials that botocore's chain finds; botocore refreshes them before they end.
+
+    Safe to share between threads, as StaticCredentials are.
+    """
 
     def __init__(
-        self, load: Callable[[], Any], check_files: Callable[[], None] = lambda: None
+        self,
+        profile: str | None,
+        region: str,
+        environment: Mapping[str, str],
+        options: Callable[[], ClientOptions],
     ) -> None:
-        """`load` goes through the chain anew, and returns botocore's credentials or None.
+        """`profile` is the one that was asked for; `region` is where STS is asked for roles.
 
-        `check_files` raises an error for a file that botocore must not read; it reads some of them
-        again each time that credentials are about to end.
+        botocore reads the process's own variables, of which `environment` is a copy. `options` say
+        how requests are sent.
         """
-        self._load = load
-        self._check_files = check_files
+        self._profile = profile
+        self._region = region
+        self._environment = environment
+        self._options = options
+        self._session: Any = None
         self._lock = threading.Lock()
         self._loaded: Any = None
         self._loads = 0
@@ -152,14 +146,34 @@ class ChainCredentials:
     def _current(self) -> Any:
         with self._lock:
             if self._loaded is None:
-                self._loaded = _load(self._load)
+                self._loaded = self._load()
                 self._loads += 1
             return self._loaded
+
+    def _load(self) -> Any:
+        from orchestrator_cli.core.s3.connection.boto_transport import make_session
+
+        try:
+            # A session of its own each time: what the last one found is kept by it.
+            self._session = make_session(self._profile, self._region, self._options())
+            check_credential_files(self._session, self._environment)
+            found = self._session.get_credentials()
+        except Exception as error:
+            raise _explained(error) from error
+        if found is None:
+            raise AccessError(
+                "no AWS credentials found",
+                hint="set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or try "
+                "`orchestrator sandbox`",
+                is_fatal=True,
+            )
+        return found
 
     def _freeze(self, found: Any) -> Credentials:
         try:
             if _is_refreshable(found) and found.refresh_needed():
-                self._check_files()
+                # It reads some of them again each time.
+                check_credential_files(self._session, self._environment)
             # Those of a role are fetched only now, and those about to end are fetched anew.
             frozen = found.get_frozen_credentials()
         except RuntimeError as error:
@@ -174,55 +188,12 @@ def _is_refreshable(found: Any) -> bool:
     return hasattr(found, "refresh_needed")
 
 
-def _load(load: Callable[[], Any]) -> Any:
-    try:
-        found = load()
-    except Exception as error:
-        raise _explained(error) from error
-    if found is None:
-        raise AccessError(
-            "no AWS credentials found",
-            hint="set AWS_PROFILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or try "
-            "`orchestrator sandbox`",
-            is_fatal=True,
-        )
-    return found
-
-
 def _explained(error: Exception) -> Exception:
     mapped = map_exception(error, "credentials")
     if isinstance(mapped, OSError):
         # A file of a token, which botocore has opened.
         return no_credentials(f"{printable(mapped.filename)}: {mapped.strerror}")
     return no_credentials(printable(mapped)) if isinstance(mapped, ValueError) else mapped
-
-
-def chain_credentials(
-    profile: str | None,
-    region: str,
-    environment: Mapping[str, str],
-    options: Callable[[], ClientOptions],
-) -> ChainCredentials:
-    """Return the credentials that botocore's chain finds for a named profile, or without one.
-
-    `region` is where STS is asked for roles. botocore reads the process's own variables, of which
-    `environment` is a copy. `options` say how requests are sent.
-    """
-    session: Any = None
-
-    def check_files() -> None:
-        check_credential_files(session, environment)
-
-    def load() -> Any:
-        nonlocal session
-        # A session of its own each time: what the last one found is kept by it.
-        from orchestrator_cli.core.s3.connection.boto_transport import make_session
-
-        session = make_session(profile, region, options())
-        check_files()
-        return session.get_credentials()
-
-    return ChainCredentials(load, check_files)
 
 
 def _expires_at(found: Any, now: datetime) -> datetime | None:

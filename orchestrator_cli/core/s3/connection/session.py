@@ -16,9 +16,9 @@ from orchestrator_cli.core.http.transport import STALL_TIMEOUT_SECONDS, RateLimi
 from orchestrator_cli.core.s3.connection.config import resolve_config
 from orchestrator_cli.core.s3.connection.connection import Connection
 from orchestrator_cli.core.s3.connection.credentials import (
+    ChainCredentials,
     CredentialLifetime,
-    CredentialProvider,
-    chain_credentials,
+    StaticCredentials,
     static_credentials,
 )
 from orchestrator_cli.core.s3.connection.endpoint import (
@@ -77,7 +77,7 @@ class S3Session:
             profile=settings.profile,
         )
         self._endpoint = resolve_endpoint(self.config)
-        self._credentials = self._find_credentials(settings.environment)
+        self._credentials = self._find_credentials()
         # Several threads may need the first client at once; making one is not thread-safe.
         self._lock = threading.RLock()
         self._has_moved = False
@@ -129,11 +129,6 @@ class S3Session:
                 self._has_moved, self._boto = True, None
             return self._has_moved and self.config.region == name
 
-    @property
-    def ca_bundle(self) -> str | None:
-        """The file of the private CA, as the AWS configuration names it."""
-        return self.config.ca_bundle
-
     # --- credentials ----------------------------------------------------------------------
 
     def credential_lifetime(self) -> CredentialLifetime:
@@ -151,10 +146,6 @@ class S3Session:
             endpoint.service,
         )
 
-    def refresh_credentials(self) -> bool:
-        """Fetch new credentials in place of valid ones; return True if they differ."""
-        return self._credentials.refresh()
-
     def _recover(self, error: OrchestratorError) -> bool:
         """Try to recover from a final error by new credentials or another region.
 
@@ -162,13 +153,13 @@ class S3Session:
         """
         if isinstance(error, WrongRegionError):
             return error.region is not None and self.follow_region(error.region)
-        return error.code in EXPIRED_CODES and self.refresh_credentials()
+        return error.code in EXPIRED_CODES and self._credentials.refresh()
 
-    def _find_credentials(self, environment: Mapping[str, str]) -> CredentialProvider:
+    def _find_credentials(self) -> StaticCredentials | ChainCredentials:
         """Return whose credentials are used: a profile that an option names is before all else."""
-        config = self.config
+        config, environment = self.config, self.settings.environment
         static = None if config.profile else static_credentials(environment)
-        return static or chain_credentials(
+        return static or ChainCredentials(
             config.profile, config.region, environment, lambda: self.client_options
         )
 
@@ -176,12 +167,18 @@ class S3Session:
 
     @property
     def client_options(self) -> ClientOptions:
-        """How requests are sent: proxies and CAs as the AWS configuration and the settings say."""
+        """How requests are sent: proxies and CAs as the AWS configuration and the settings say.
+
+        Raises UsageError where the CA's file cannot be read.
+        """
         from orchestrator_cli.core.http.curl.options import ClientOptions
 
-        self._check_ca_bundle()
+        file = self.config.ca_bundle
+        if file and self.bucket_url.startswith("https:"):
+            # botocore would say that it cannot connect.
+            check_small_file("AWS_CA_BUNDLE", file)
         return ClientOptions(
-            ca_bundle=self.ca_bundle,
+            ca_bundle=file,
             proxies=proxy_variables(self.settings.environment),
             stall_timeout_seconds=STALL_TIMEOUT_SECONDS,
         )
@@ -198,9 +195,3 @@ class S3Session:
                     self.config, self.client_options, self.settings.demands
                 )
             return self._boto
-
-    def _check_ca_bundle(self) -> None:
-        """Raise UsageError where the CA's file cannot be read; botocore says it cannot connect."""
-        file = self.ca_bundle
-        if file and self.bucket_url.startswith("https:"):
-            check_small_file("AWS_CA_BUNDLE", file)

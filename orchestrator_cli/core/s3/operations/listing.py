@@ -9,16 +9,11 @@ from urllib.parse import unquote_plus
 
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.error_codes import NotS3Error, unexpected_response
-from orchestrator_cli.core.s3.operations.request import (
-    SMALL_RESPONSE_SECONDS,
-    Operation,
-    S3Request,
-    fetch,
-)
+from orchestrator_cli.core.s3.operations.request import SMALL_RESPONSE_SECONDS, Operation, S3Request
 from orchestrator_cli.core.s3.operations.xml_document import (
     MAX_DOCUMENT_BYTES,
     XmlElement,
-    document_parser,
+    fetch_document,
 )
 from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
 
@@ -65,7 +60,6 @@ class ListPage(NamedTuple):
 
 def list_objects(query: ListQuery, token: str | None = None) -> Operation[ListPage]:
     """List one page; `token` is where the page before it ended."""
-    what = query.what
     fields = {
         # XML cannot carry every key: they come encoded.
         "encoding-type": "url",
@@ -77,10 +71,9 @@ def list_objects(query: ListQuery, token: str | None = None) -> Operation[ListPa
         "continuation-token": token or "",
     }
     asked = {"x-amz-optional-object-attributes": "RestoreStatus"} if query.with_restore else {}
-    request = document_request("GET", "", what, {n: text for n, text in fields.items() if text})
+    request = document_request("", query.what, {n: text for n, text in fields.items() if text})
     request.headers = asked
-    parse = document_parser(what, "ListBucket")
-    return (yield from fetch(request, lambda response: _parse_page(parse(response), query, token)))
+    return fetch_document(request, "ListBucket", lambda page: _parse_page(page, query, token))
 
 
 class ListingProgress:
@@ -101,10 +94,10 @@ class ListingProgress:
         self._last_name = max(names, default=self._last_name)
 
 
-def document_request(method: str, key: str, what: str, query: dict[str, str]) -> S3Request:
+def document_request(key: str, what: str, query: dict[str, str]) -> S3Request:
     """Return a request whose response is a document."""
     return S3Request(
-        method,
+        "GET",
         key,
         what,
         query=query,
@@ -184,13 +177,8 @@ def list_live_versions(key: str) -> Operation[list[str]]:
     """List the ids of a key's versions since it was last deleted, the newest first."""
     what = f"listing of the versions of {printable(key)}"
     query = {"versions": "", "prefix": key, "encoding-type": "url"}
-    request = document_request("GET", "", what, query)
-    return (
-        yield from fetch(
-            request,
-            lambda response: _parse_versions(document_parser(what, "ListVersions")(response), key),
-        )
-    )
+    request = document_request("", what, query)
+    return fetch_document(request, "ListVersions", lambda page: _parse_versions(page, key))
 
 
 def _parse_versions(page: XmlElement, key: str) -> list[str]:

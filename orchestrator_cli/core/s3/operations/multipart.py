@@ -31,7 +31,7 @@ from orchestrator_cli.core.s3.operations.request import (
     fetch,
     require_etag,
 )
-from orchestrator_cli.core.s3.operations.xml_document import document_parser
+from orchestrator_cli.core.s3.operations.xml_document import fetch_document
 from orchestrator_cli.core.s3.part_plan import Part
 
 _COMPLETE = (
@@ -54,11 +54,10 @@ def create_multipart_upload(
 
     Where the request is sent again, it may have begun an upload whose id never came back.
     """
-    what = f"start of the upload of {printable(key)}"
     request = S3Request(
         "POST",
         key,
-        what,
+        f"start of the upload of {printable(key)}",
         query={"uploads": ""},
         headers={
             "content-type": content_type,
@@ -68,8 +67,9 @@ def create_multipart_upload(
         total_timeout_seconds=SMALL_RESPONSE_SECONDS,
         before_retry=before_retry,
     )
-    parse = document_parser(what, "InitiateMultipartUpload")
-    return (yield from fetch(request, lambda response: parse(response).required("UploadId")))
+    return fetch_document(
+        request, "InitiateMultipartUpload", lambda document: document.required("UploadId")
+    )
 
 
 def upload_part(
@@ -121,7 +121,7 @@ def look_before_retry(check: Callable[[], Operation[None]]) -> BeforeRetry:
 def _check_in_progress(key: str, upload_id: str) -> Operation[None]:
     """Raise NotFoundError for an upload that has ended."""
     query = {"uploadId": upload_id, "max-parts": "1"}
-    request = document_request("GET", key, "look-up of an upload", query)
+    request = document_request(key, "look-up of an upload", query)
     request.is_retried = False
     try:
         yield request
@@ -161,18 +161,17 @@ def _complete(
     size_bytes: int,
     condition: dict[str, str],
 ) -> Operation[None]:
-    what = f"completion of {printable(key)}"
     ordered = sorted(parts, key=lambda part: part.number)
     request = S3Request(
         "POST",
         key,
-        what,
+        f"completion of {printable(key)}",
         query={"uploadId": upload_id},
         headers={**condition, "x-amz-mp-object-size": str(size_bytes)},
         body=SignedBody.of(_COMPLETE.format("".join(map(_completed_part, ordered))).encode()),
         response_timeout_seconds=COMPLETION_SECONDS,
     )
-    yield from fetch(request, document_parser(what, "CompleteMultipartUpload"))
+    return fetch_document(request, "CompleteMultipartUpload", lambda document: None)
 
 
 def _completed_part(part: StoredPart) -> str:

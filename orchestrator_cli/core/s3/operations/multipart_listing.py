@@ -14,8 +14,8 @@ from orchestrator_cli.core.s3.operations.listing import (
     name_decoder,
 )
 from orchestrator_cli.core.s3.operations.put import ServerTraits
-from orchestrator_cli.core.s3.operations.request import Operation, fetch
-from orchestrator_cli.core.s3.operations.xml_document import XmlElement, document_parser
+from orchestrator_cli.core.s3.operations.request import Operation
+from orchestrator_cli.core.s3.operations.xml_document import XmlElement, fetch_document
 
 
 class IncompleteUpload(NamedTuple):
@@ -43,15 +43,14 @@ class StoredPart(NamedTuple):
 def list_multipart_uploads(server: ServerTraits, prefix: str) -> Operation[list[IncompleteUpload]]:
     """List the incomplete uploads under a key prefix."""
     what = f"look for unfinished uploads of {printable(prefix)}"
-    parse = document_parser(what, "ListMultipartUploads")
     uploads: list[IncompleteUpload] = []
     markers: dict[str, str] = {}
     while True:
         query = {"uploads": "", "prefix": prefix, "encoding-type": "url", **markers}
-        request = document_request("GET", "", what, query)
+        request = document_request("", what, query)
         try:
-            found, following = yield from fetch(
-                request, lambda response: _parse_uploads(parse(response), server.is_aws)
+            found, following = yield from fetch_document(
+                request, "ListMultipartUploads", lambda page: _parse_uploads(page, server.is_aws)
             )
         except NotFoundError as error:
             # What rclone answers where there is none.
@@ -93,13 +92,12 @@ def _parse_uploads(
 def list_parts(key: str, upload_id: str) -> Operation[dict[int, StoredPart]]:
     """List the parts that S3 has, by number. Raises NotFoundError for an upload that ended."""
     what = f"list of the stored parts of {printable(key)}"
-    parse = document_parser(what, "ListParts")
     parts: dict[int, StoredPart] = {}
     marker = 0
     while True:
         query = {"uploadId": upload_id, **({"part-number-marker": str(marker)} if marker else {})}
-        request = document_request("GET", key, what, query)
-        found, following = yield from fetch(request, lambda response: _parse_parts(parse(response)))
+        request = document_request(key, what, query)
+        found, following = yield from fetch_document(request, "ListParts", _parse_parts)
         parts |= {part.number: part for part in found}
         if following is None:
             return parts

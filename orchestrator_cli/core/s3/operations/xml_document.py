@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from orchestrator_cli.core.base.errors import UnavailableError
 from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.s3.error_codes import unexpected_response
 from orchestrator_cli.core.s3.errors import error_from_s3, parse_error_body
+from orchestrator_cli.core.s3.operations.request import Operation, S3Request, fetch
 
 if TYPE_CHECKING:
     from xml.etree.ElementTree import Element
+
+T = TypeVar("T")
 
 # A page of 1,000 keys, each of its 1,024 bytes encoded as three.
 MAX_DOCUMENT_BYTES = 8 * 1024 * 1024
@@ -89,19 +92,16 @@ class XmlElement:
         return unexpected_response(self._what)
 
 
-def document_parser(what: str, root: str) -> Callable[[Response], XmlElement]:
-    """Return a parser of responses whose root element's name begins so.
+def fetch_document(request: S3Request, root: str, parse: Callable[[XmlElement], T]) -> Operation[T]:
+    """Send a request and return what `parse` makes of the document that comes.
 
-    Servers differ in whether it ends in Result or Response.
+    Its root's name begins with `root`: servers differ in whether it ends in Result or Response.
     """
-    return lambda response: parse_document(response, what, root)
+    return fetch(request, lambda response: parse(_parse_document(response, request.what, root)))
 
 
-def parse_document(response: Response, what: str, root: str) -> XmlElement:
-    """Parse an XML response whose root's name begins so.
-
-    S3 may begin to answer 200 before it knows that it fails: an error in its place is raised.
-    """
+def _parse_document(response: Response, what: str, root: str) -> XmlElement:
+    # S3 may begin to answer 200 before it knows that it fails: an error in its place is raised.
     element = _parse_limited(response.body, what)
     namespace, brace, name = element.tag.rpartition("}")
     if name == "Error":

@@ -24,7 +24,7 @@ from orchestrator_cli.core.executions.listings.executions import ListedFile
 from orchestrator_cli.core.files.checks import UnsafeFileError
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.checksum import FdReader
-from orchestrator_cli.core.s3.compare import best_stored_checksum, check_listed_size
+from orchestrator_cli.core.s3.compare import StreamHasher, best_stored_checksum, check_listed_size
 from orchestrator_cli.core.s3.operations.put import has_content
 from orchestrator_cli.core.s3.operations.read import get_object_if_checksum_matches
 from orchestrator_cli.core.s3.operations.request import Operation
@@ -32,11 +32,7 @@ from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary, PutOutcome
 from orchestrator_cli.core.transfer.download.destination import Destination, DownloadDirectory
 from orchestrator_cli.core.transfer.download.partial_file import PartialFile, partial_file
-from orchestrator_cli.core.transfer.download.range_reader import (
-    StreamHasher,
-    hash_in_thread,
-    iter_range,
-)
+from orchestrator_cli.core.transfer.download.range_reader import hash_in_thread, iter_range
 from orchestrator_cli.core.transfer.engine import TransferEngine
 
 # Failures that the next file would meet too.
@@ -253,7 +249,7 @@ class Downloader:
         blocks, stored, digests = self._blocks(head, have), best_stored_checksum(head), None
         if stored is not None and not have and head.size_bytes > BASE_PART_BYTES:
             # What is hashed while the next bytes are on their way is not waited for at the end.
-            digests = StreamHasher(stored, head.size_bytes, {stored.checksum.algorithm})
+            digests = StreamHasher(stored, head.size_bytes)
             blocks = hash_in_thread(blocks, digests)
         for block in blocks:
             self._store.retry.check_stopped()

@@ -11,15 +11,14 @@ from orchestrator_cli.core.base.ordered_map import ordered_map
 from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
-from orchestrator_cli.core.s3.checksum import BytesReader, PartHasher, composite
+from orchestrator_cli.core.s3.checksum import BytesReader
 from orchestrator_cli.core.s3.compare import (
-    StoredChecksum,
+    StreamHasher,
     best_stored_checksum,
     check_listed_size,
     matches_stored,
 )
-from orchestrator_cli.core.s3.part_plan import plan_parts
-from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata
+from orchestrator_cli.core.s3.types import ObjectMetadata
 
 _NOTHING = memoryview(b"")
 RANGE_BYTES = 4 * MIB
@@ -92,7 +91,7 @@ def verify_blocks(
         yield from blocks
         return
     # An ETag need not be an MD5, as under SSE-KMS; S3's own checksum takes another request.
-    digests = StreamHasher(stored, head.size_bytes, {stored.checksum.algorithm, "sha256"})
+    digests = StreamHasher(stored, head.size_bytes, ["sha256"])
     alone = head.size_bytes <= RANGE_BYTES
     yield from _hashed_alone(blocks, digests) if alone else hash_in_thread(blocks, digests)
     if digests.matches(stored):
@@ -134,29 +133,3 @@ def hash_in_thread(blocks: Iterable[memoryview], digests: StreamHasher) -> Itera
             yield block
             # The next block may take this one's place in memory.
             hashing.result()
-
-
-class StreamHasher:
-    """Hashes an object that passes by, in the form of a stored checksum and of others like it."""
-
-    def __init__(self, like: StoredChecksum, size_bytes: int, algorithms: set[str]) -> None:
-        self._schedule = like.schedule
-        self._algorithms = algorithms
-        parts = plan_parts(size_bytes, like.schedule) if like.schedule else ()
-        self._parts = PartHasher([part.size_bytes for part in parts] or [size_bytes], algorithms)
-
-    def update(self, block: memoryview) -> None:
-        """Add the next bytes."""
-        self._parts.update(block)
-
-    def matches(self, stored: StoredChecksum | None) -> bool:
-        """Return True if a stored checksum is that of the bytes that have passed."""
-        if stored is None or stored.schedule != self._schedule:
-            return False
-        algorithm = stored.checksum.algorithm
-        if algorithm not in self._algorithms:
-            return False
-        digests = self._parts.digests(algorithm)
-        if self._schedule is None:
-            return stored.checksum == Checksum(algorithm, b"".join(digests).hex())
-        return stored.checksum == composite(algorithm, digests)

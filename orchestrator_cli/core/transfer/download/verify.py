@@ -14,13 +14,12 @@ from orchestrator_cli.core.executions.listings.executions import list_files
 from orchestrator_cli.core.executions.record.manifest import ManifestDigest, manifest_sha256
 from orchestrator_cli.core.executions.record.metadata import Artifact, ExecutionMetadata
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.checksum import composite
-from orchestrator_cli.core.s3.compare import StoredChecksum, best_stored_checksum
+from orchestrator_cli.core.s3.compare import StoredChecksum, StreamHasher, best_stored_checksum
 from orchestrator_cli.core.s3.operations.put import has_content
-from orchestrator_cli.core.s3.operations.read import hash_stored_range, head_for_compare
+from orchestrator_cli.core.s3.operations.read import get_range, head_for_compare
 from orchestrator_cli.core.s3.operations.request import Operation
-from orchestrator_cli.core.s3.part_plan import plan_parts
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, ObjectSummary
+from orchestrator_cli.core.transfer.download.range_reader import RANGE_BYTES
 from orchestrator_cli.core.transfer.upload.plan import PlanItem, SkippedPath
 
 
@@ -122,16 +121,12 @@ def _difference(
 
 def read_back_checksum(head: ObjectMetadata, like: StoredChecksum) -> Operation[Checksum]:
     """Read an object and return its checksum in the form of a stored one."""
-    algorithm, whole_bytes = like.checksum.algorithm, head.size_bytes
-    read = partial(hash_stored_range, head.key, algorithm, object_bytes=whole_bytes)
-    if like.schedule is None:
-        digest = yield from read(0, whole_bytes)
-        return Checksum(algorithm, digest.hex())
-    digests: list[bytes] = []
-    for _, offset_bytes, size_bytes in plan_parts(whole_bytes, like.schedule):
-        digest = yield from read(offset_bytes, size_bytes)
-        digests.append(digest)
-    return composite(algorithm, digests)
+    hasher, whole_bytes = StreamHasher(like, head.size_bytes), head.size_bytes
+    for offset in range(0, whole_bytes, RANGE_BYTES):
+        wanted_bytes = min(RANGE_BYTES, whole_bytes - offset)
+        part = yield from get_range(head.key, offset, wanted_bytes, object_bytes=whole_bytes)
+        hasher.update(part)
+    return hasher.checksum()
 
 
 def verify_local(store: ArtifactStore, plan: Iterable[PlanItem]) -> Iterator[VerifyResult]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
-from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.logs.finding import log_name
 from orchestrator_cli.core.executions.logs.names import DEFAULT_ORDER
 from orchestrator_cli.core.executions.placement import log_storage_path
@@ -15,28 +15,29 @@ from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
 from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, OnNotice
 from orchestrator_cli.core.live.reading.live_logs import WriterState, wait_for_names
 from orchestrator_cli.core.live.reading.reader import LiveChunk
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 
 
 class ServedLiveLogs:
     """The logs of one execution, of which a server reads those that have a name.
 
-    It stands in for `BucketLiveLogs`. `open_log` opens one by its name; `read_record` reads the
-    execution's record, in which a server says whether the writer is there.
+    It stands in for `BucketLiveLogs`. `read_record` reads the execution's record, in which a server
+    says whether the writer is there.
     """
 
     server = "the server"
 
     def __init__(
         self,
-        open_log: Callable[[str], ServedLog],
+        objects: ObjectReader,
+        execution_id: str,
         read_record: Callable[[], dict[str, Any]],
-        retry: RetryPolicy,
         give_up: GiveUpPolicy,
         on_notice: OnNotice,
     ) -> None:
-        self._log = open_log
+        self._objects = objects
+        self._log = partial(ServedLog, objects, execution_id)
         self._read_record = read_record
-        self._retry = retry
         self._give_up = give_up
         self._on_notice = on_notice
 
@@ -47,7 +48,7 @@ class ServedLiveLogs:
 
     def wait_for_names(self) -> dict[str, int]:
         """Return the names once there are any; {} where there are none for too long."""
-        return wait_for_names(self.names, self._retry, self._give_up, self._is_running)
+        return wait_for_names(self.names, self._objects.retry, self._give_up, self._is_running)
 
     def may_come(self, name: str) -> bool:
         """Return True if a log that is not stored is being written, or may be yet."""

@@ -10,8 +10,7 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     suppress_unless_fatal,
 )
-from orchestrator_cli.core.gateway.client.logs.log_server import ServedPart
-from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog
+from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog, ServedPart
 from orchestrator_cli.core.live.reading.digests import GrowingDigests
 from orchestrator_cli.core.live.reading.follower import WriterLostError, poll_seconds
 from orchestrator_cli.core.live.reading.heartbeat import (

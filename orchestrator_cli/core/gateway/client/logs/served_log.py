@@ -4,27 +4,52 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from urllib.parse import quote, urlencode
 
 from orchestrator_cli.core.base.errors import NotFoundError, suppress_unless_fatal
+from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.logs.finding import open_log_with_prefix
-from orchestrator_cli.core.gateway.client.logs.log_server import READ_BYTES, LogServer, ServedPart
+from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
+from orchestrator_cli.core.gateway.limits import MAX_WAIT_SECONDS
+from orchestrator_cli.core.http.transport import Response
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectMetadata
+
+# The most that a server returns at once.
+READ_BYTES = 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class ServedPart:
+    """A part of a log, and how much of the log the server knows.
+
+    `is_final` says that all of it is stored, `is_lost` that its writer is lost.
+    """
+
+    chunk: LiveChunk
+    size_bytes: int
+    is_final: bool
+    is_lost: bool
 
 
 @dataclass(frozen=True, slots=True)
 class ServedLog:
     """One log of one execution, as the server has it and as it is stored at last."""
 
-    server: LogServer
     objects: ObjectReader
     execution_id: str
     name: str
 
     def read(self, offset: int, size_bytes: int = READ_BYTES, *, waits: bool = False) -> ServedPart:
-        """Return what comes at an offset. Raises NotFoundError."""
-        return self.server.read(self.execution_id, self.name, offset, size_bytes, waits=waits)
+        """Return what comes at an offset. Raises NotFoundError.
+
+        With `waits`, a log that grows is waited for where nothing is there yet.
+        """
+        fields = {"offset": offset, "length": size_bytes, "wait": MAX_WAIT_SECONDS if waits else 0}
+        path = f"/executions/{self.execution_id}/logs/{quote(self.name)}/bytes?{urlencode(fields)}"
+        request = ServerRequest(path, f"read of {printable(self.name)}", is_raw=True)
+        return self.objects.run(ask(request, _as_part))
 
     def head(self) -> ObjectMetadata:
         """Look the final object up. Raises NotFoundError."""
@@ -65,3 +90,12 @@ class ServedLog:
                 return chunk.offset
             end = start
         return start
+
+
+def _as_part(response: Response) -> ServedPart:
+    headers = response.headers
+    chunk = LiveChunk(
+        int(headers["x-log-offset"]), response.body, int(headers.get("x-log-line", 0))
+    )
+    state = headers["x-log-state"]
+    return ServedPart(chunk, int(headers["x-log-size"]), state == "final", state == "lost")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -10,10 +10,8 @@ from typing import Any
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.logs.finding import log_name
-from orchestrator_cli.core.executions.record.upload_mark import UploadMark
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask, error_from_kind
-from orchestrator_cli.core.gateway.limits import MAX_ERROR_CHARACTERS
 from orchestrator_cli.core.gateway.messages import uploads as messages
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
 from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
@@ -100,36 +98,6 @@ class ExecutionUploads:
         """Send the index of a log that is stored. A server of an older release takes none."""
         address = f"{self._base}/index/{log_name(path)}"
         yield ServerRequest(address, f"index of {printable(path)}", content=index)
-
-    @property
-    def _notes_begun_uploads(self) -> bool:
-        # A server of an older release does not.
-        return self.terms.unfinished_uploads is not None
-
-    def begin(self, mark: UploadMark) -> None:
-        """Record that an upload begins."""
-        if self._notes_begun_uploads:
-            what = "record of the upload's begin"
-            request = ServerRequest(f"{self._base}/begun", what, mark.to_dict())
-            self._connection.run(ask(request, dict))
-
-    def record(
-        self, failed: Mapping[str, str], resolved: Iterable[str], ended: Collection[str]
-    ) -> None:
-        """Record failures, resolved paths and ended uploads, in as many requests as needed."""
-        most = self.terms.max_changes
-        failures, paths = list(failed.items()), sorted(resolved)
-        starts = range(0, max(len(failures), len(paths), 1), most)
-        for start in starts:
-            some = failures[start : start + most]
-            record: dict[str, Any] = {
-                "failed": {path: error[:MAX_ERROR_CHARACTERS] for path, error in some},
-                "resolved": paths[start : start + most],
-            }
-            if self._notes_begun_uploads and start == starts[-1]:
-                record["ended"] = sorted(ended)[:most]
-            request = ServerRequest(f"{self._base}/results", "record of the upload", record)
-            self._connection.run(ask(request, dict))
 
 
 @dataclass(frozen=True, slots=True)

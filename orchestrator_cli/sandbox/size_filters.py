@@ -13,7 +13,9 @@ _SIZES = ("ObjectSizeGreaterThan", "ObjectSizeLessThan")
 def keep_size_filters() -> None:
     """Let moto store the sizes in the filter of a rule, and return them with the rule."""
     bucket_class: Any = FakeBucket
-    set_lifecycle, get_lifecycle = bucket_class.set_lifecycle, S3Response.get_bucket_lifecycle
+    response_class: Any = S3Response
+    set_lifecycle = bucket_class.set_lifecycle
+    get_lifecycle = response_class.get_bucket_lifecycle
 
     def set_with_sizes(bucket: Any, rules: list[dict[str, Any]]) -> None:
         set_lifecycle(bucket, rules)
@@ -34,7 +36,7 @@ def keep_size_filters() -> None:
         return get_lifecycle(response)
 
     bucket_class.set_lifecycle = set_with_sizes
-    S3Response.get_bucket_lifecycle = get_with_sizes  # type: ignore[method-assign]
+    response_class.get_bucket_lifecycle = get_with_sizes
 
 
 def _add_sizes(shown: dict[str, Any] | None, sent: dict[str, Any]) -> None:

@@ -54,7 +54,7 @@ class ServerRequest:
     """One request to the server; with a `record` it is a POST, with `content` a PUT of bytes.
 
     `replaces` makes it a PUT of the record. The response to an `is_raw` one is taken as it is.
-    For `what`, `before_retry` and `is_retried` see `OperationRequest`.
+    For `what`, `takes_long`, `before_retry` and `is_retried` see `OperationRequest`.
     """
 
     path: str
@@ -63,6 +63,7 @@ class ServerRequest:
     content: bytes | None = None
     replaces: bool = False
     is_raw: bool = False
+    takes_long: bool = False
     before_retry: BeforeRetry | None = None
     is_retried: bool = True
 
@@ -77,11 +78,6 @@ class ServerRequest:
     def kind(self) -> str:
         """What it has in common with the requests that are throttled when it is."""
         return f"serve {self.method}"
-
-    @property
-    def takes_long(self) -> bool:
-        """Whether sending it or its response may take long on a slow network."""
-        return False
 
     @property
     def content_type(self) -> str | None:

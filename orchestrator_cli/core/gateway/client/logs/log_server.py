@@ -50,7 +50,8 @@ class LogServer:
         """
         fields = {"offset": offset, "length": size_bytes, "wait": MAX_WAIT_SECONDS if waits else 0}
         path = f"/executions/{execution_id}/logs/{quote(name)}/bytes?{urlencode(fields)}"
-        request = ServerRequest(path, f"read of {printable(name)}", is_raw=True)
+        what = f"read of {printable(name)}"
+        request = ServerRequest(path, what, is_raw=True, takes_long=waits)
         return self._connection.run(ask(request, _as_part))
 
 

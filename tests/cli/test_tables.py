@@ -25,6 +25,7 @@ LABELS = {"branch": "feature/" + "long-" * 10, "pr": "12"}
 FILES = {"artifacts/custom/" + "deep/" * 5 + "file.txt": b"x" * 2000, "logs/stdout.log": b"x"}
 ID = make_id()
 DIGEST = "ab" * 32
+LONG_URL = "https://" + "orchestrator." * 5 + "example.com"
 
 
 @pytest.fixture
@@ -70,6 +71,10 @@ def test_no_line_is_longer_than_the_terminal(
     for word in (execution, DIGEST, "nightly-" * 6, min(FILES)):
         assert sum(line.endswith(f" {word}") for line in record + files) == 1
     assert max(len(line) for line in record if DIGEST in line) <= 80
+    tree = shown(terminal, columns, "ls", execution, "--tree")
+    assert any("file.txt  " in line for line in tree)
+    settings = shown(terminal, columns, "config", "show", ORCHESTRATOR_UI_URL=LONG_URL)
+    assert any(LONG_URL in line for line in settings)
     plan = shown(terminal, columns, "lifecycle", "plan")
     assert max(map(len, listed + plan)) <= columns
     assert all(line == line.rstrip() for line in listed + record + files + plan)

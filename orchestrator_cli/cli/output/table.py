@@ -24,9 +24,9 @@ class Column(NamedTuple):
     """A column, and how it gives way on a narrow terminal.
 
     Those of a higher `rank` are left out first; rank 0 is always shown. Text of any length may be
-    `cut`, or wrapped inside the column, down to a width of `least`; in the last column, a word that
-    does not fit is left to the terminal to wrap, so that it can be copied. `width` is what a column
-    has whose rows are shown as they come.
+    `cut`, or wrapped inside the column, down to a width of `least`; a word that does not fit is
+    left to the terminal to wrap, so that it can be copied. `width` is what a column has whose rows
+    are shown as they come.
     """
 
     title: str
@@ -130,23 +130,26 @@ class Table:
         return min(wanted[number], max(title, column.least))
 
     def _print(self, rows: Sequence[_Row]) -> None:
-        for last_width, alike in groupby(rows, self._last_width):
-            self._draw(list(alike), [*self._layout[:-1], (self._layout[-1][0], last_width)])
+        for widths, alike in groupby(rows, self._widths):
+            self._draw(list(alike), widths)
 
-    def _last_width(self, row: _Row) -> int:
-        """Return the width of the last column; all of the cell where a word of it does not fit."""
+    def _widths(self, row: _Row) -> list[int]:
+        """Return the widths of a row: a cell with a word that does not fit has all it needs."""
         from rich.cells import cell_len
 
-        number, width = self._layout[-1]
-        cell = row.cells[number]
-        longest = max(map(cell_len, cell.split()), default=0)
-        return cell_len(cell) if self._columns[number].wrap and longest > width else width
+        widths = []
+        for number, width in self._layout:
+            cell = row.cells[number]
+            longest = max(map(cell_len, cell.split()), default=0)
+            is_whole = self._columns[number].wrap and longest > width
+            widths.append(cell_len(cell) if is_whole else width)
+        return widths
 
-    def _draw(self, rows: Sequence[_Row], layout: list[tuple[int, int]]) -> None:
+    def _draw(self, rows: Sequence[_Row], widths: Sequence[int]) -> None:
         from rich.table import Table as Grid
 
         grid = Grid(box=None, show_header=False, padding=(0, self._gap, 0, 0), pad_edge=False)
-        for number, width in layout:
+        for (number, _), width in zip(self._layout, widths, strict=True):
             column = self._columns[number]
             grid.add_column(
                 width=width,
@@ -155,18 +158,17 @@ class Table:
                 justify="right" if column.right else "left",
             )
         for row in rows:
-            grid.add_row(*self._styled(row, layout))
-        width = sum(width + self._gap for _, width in layout)
-        for line in self._output.draw(grid, width).splitlines():
+            grid.add_row(*self._styled(row))
+        for line in self._output.draw(grid, sum(widths) + self._gap * len(widths)).splitlines():
             # Spaces that fill the last column, before or after the end of its colour.
             self._output.line(_TRAILING.sub(r"\1", line))
 
-    def _styled(self, row: _Row, layout: list[tuple[int, int]]) -> Iterator[Text]:
+    def _styled(self, row: _Row) -> Iterator[Text]:
         from rich.style import Style
         from rich.text import Text
 
         color = RESULT_STYLES.get(row.result or "")
-        for number, _ in layout:
+        for number, _ in self._layout:
             style = Style.parse(color) if color else Style.null()
             if self._columns[number].links and row.link and self._output.can_link:
                 style += Style(link=row.link)

@@ -117,16 +117,16 @@ class App:
         Raises UsageError where no bucket is configured.
         """
         store = self.connections.store(concurrency, limit_rate, retries=retries)
-        if retries and self.says_waiting:
+        if retries:
             self._say_waiting(store.retry, store.session.endpoint_url)
         return store
 
-    def _say_waiting(self, retry: RetryPolicy, endpoint: str) -> None:
+    def _say_waiting(self, retry: RetryPolicy, peer: str) -> None:
         from orchestrator_cli.cli.waiting_notice import WaitingNotice
 
         context = click.get_current_context(silent=True)
-        if self._waiting is None and context is not None:
-            self._waiting = WaitingNotice(retry, endpoint, self.messages.note)
+        if self.says_waiting and self._waiting is None and context is not None:
+            self._waiting = WaitingNotice(retry, peer, self.messages.note)
             self._waiting.start()
             context.call_on_close(self._waiting.end)
 
@@ -203,6 +203,7 @@ class App:
         connection = self.connections.gateway(via, concurrency, limit_rate)
         if connection.sends_token_in_clear:
             self.messages.warn("the token goes to the server over plain HTTP; use https://")
+        self._say_waiting(connection.retry, f"{connection.base_url} or the storage behind it")
         return connection
 
     def _on_retry(self, error: OrchestratorError) -> None:

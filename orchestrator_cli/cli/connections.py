@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from orchestrator_cli.cli.configuration.environment import VIA_TOKEN_VARIABLE
+from orchestrator_cli.cli.configuration.environment import (
+    VIA_COMMANDS,
+    VIA_TOKEN_VARIABLE,
+    VIA_VARIABLE,
+)
 from orchestrator_cli.cli.configuration.settings import Settings
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
@@ -45,10 +49,12 @@ class Connections:
             raise self._settings.problem
         bucket = self._settings.bucket_name
         if bucket is None:
+            has_server = bool(self._environment.get(VIA_VARIABLE))
+            via = f"; {VIA_VARIABLE} is for {VIA_COMMANDS} alone" if has_server else ""
             raise UsageError(
                 "no bucket is configured",
                 hint="set ORCHESTRATOR_BUCKET or --bucket; without an account: "
-                "`orchestrator sandbox`",
+                f"`orchestrator sandbox`{via}",
             )
         from orchestrator_cli.core.s3.connection.config import is_bucket_name
 

@@ -18,12 +18,12 @@ LATER_SECONDS = 10.0
 class WaitingNotice:
     """Watches the requests of one retry policy until the command ends.
 
-    A silence is told once, and the next one only after a response.
+    A silence is told once, and the next one only after a response. `peer` says who is asked.
     """
 
-    def __init__(self, policy: RetryPolicy, endpoint: str, say: Callable[[str], None]) -> None:
+    def __init__(self, policy: RetryPolicy, peer: str, say: Callable[[str], None]) -> None:
         self._policy = policy
-        self._endpoint = endpoint
+        self._peer = peer
         self._say = say
         self._error: OrchestratorError | None = None
         self._failed_at = 0.0
@@ -59,6 +59,6 @@ class WaitingNotice:
             return
         self._told_at = heard_at
         error = self._error if self._failed_at > heard_at else None
-        endpoint = without_secrets(self._endpoint)
-        why = error.message if error is not None else f"no answer from {endpoint}"
+        unknown = f"no answer from {without_secrets(self._peer)}"
+        why = error.message if error is not None else unknown
         self._say(f"{why}; still trying")

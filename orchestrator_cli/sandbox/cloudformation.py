@@ -57,12 +57,12 @@ def _rule(rule: dict[str, Any]) -> dict[str, Any]:
     expiration = dict(_renamed(rule, ("ExpirationInDays", "Days"), ("ExpirationDate", "Date")))
     expiration |= dict(_renamed(rule, ("ExpiredObjectDeleteMarker", "ExpiredObjectDeleteMarker")))
     names = ("NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload")
+    prefix = {"Prefix": rule.get("Prefix", "")}
+    size = dict(_renamed(rule, ("ObjectSizeGreaterThan", "ObjectSizeGreaterThan")))
     return {
         "ID": rule["Id"],
         "Status": rule["Status"],
-        "Filter": {"And": {"Prefix": rule.get("Prefix", "")}}
-        if "ObjectSizeGreaterThan" in rule
-        else {"Prefix": rule.get("Prefix", "")},
+        "Filter": {"And": prefix | size} if size else prefix,
         "Transition": [
             {"Days": move["TransitionInDays"], "StorageClass": move["StorageClass"]}
             for move in rule.get("Transitions", [])

@@ -25,6 +25,8 @@ from moto.s3.responses import S3Response
 from werkzeug.serving import DechunkedInput, make_server
 from werkzeug.test import run_wsgi_app
 
+from orchestrator_cli.sandbox.size_filters import keep_size_filters
+
 _PR_SET_PDEATHSIG = 1
 _SHA256 = "x-amz-checksum-sha256"
 _WITHOUT_BODY = frozenset({204, 304})
@@ -219,6 +221,7 @@ def main() -> None:
     _make_ranges_cheap()
     _make_dates_cheap()
     _count_parts_of_checksums()
+    keep_size_filters()
     application = _Services()
     server = make_server(
         "127.0.0.1", 0, application, threaded=True, request_handler=KeepAliveHandler

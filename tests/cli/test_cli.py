@@ -102,6 +102,9 @@ def test_no_bucket_is_a_usage_error_that_says_how_to_go_on(scene: Scene) -> None
             assert result.err.startswith("error: no bucket is configured\nhint: ")
             assert "ORCHESTRATOR_BUCKET" in result.err
             assert "sandbox" in result.err
+    server = {"ORCHESTRATOR_BUCKET": None, "ORCHESTRATOR_VIA": "https://x.example"}
+    through_server = "ORCHESTRATOR_VIA is for upload, logs, download, ls, show and url alone"
+    assert through_server in scene.cli("verify", make_id(), env=server).expect(2).err
 
 
 @pytest.mark.parametrize(

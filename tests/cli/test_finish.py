@@ -243,7 +243,7 @@ def test_an_upload_of_another_execution_or_of_a_stored_file_is_not_unfinished(
 def test_an_on_prem_execution_is_pending_until_its_tree_is_stored(scene: Scene) -> None:
     execution_id = scene.cli("new", "--runner-type", "onprem", "--bench-id", "b7").ok().out.strip()
     result = scene.cli("finish", execution_id, "--result", "pass").ok()
-    assert "stays pending until sync-efs has stored the bench's tree" in result.err
+    assert "stays pending until sync-efs has stored the bench's tree; --tree-stored" in result.err
     assert scene.record(execution_id)["artifact_status"] == "pending"
     assert read_history(scene)["artifact_status"] == "pending"
     scene.cli("finish", execution_id, "--result", "pass", "--tree-stored").ok()

@@ -129,6 +129,9 @@ def test_a_line_of_another_program_works(cli: RunCommand, stored: str, line: str
         ("download --id #", "an ID comes first"),
         ("completion", "completion bash"),
         ("upgrade", "`pip install --upgrade"),
+        ("verify # --via https://x", "only upload, logs, download, ls, show and url work through"),
+        ("grep --via=https://x a", "this needs the bucket and AWS credentials"),
+        ("--via https://x ls", "`orchestrator ls --via https://x`"),
     ],
 )
 def test_what_to_type_is_said(scene: Scene, typed: str, said: str) -> None:

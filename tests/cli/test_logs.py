@@ -17,7 +17,7 @@ from orchestrator_cli.core.executions.logs.finding import FIRST_BYTES
 from tests.support.commands.limits import needs_another_user
 from tests.support.commands.running import Processes, RunCommand
 from tests.support.commands.terminal import Terminal
-from tests.support.proxy.faults import Stall
+from tests.support.proxy.faults import CorruptAnswer, Stall
 from tests.support.proxy.operations import Request
 from tests.support.proxy.proxy import Proxy
 from tests.support.proxy.rules import Rule
@@ -203,6 +203,18 @@ def test_tail_crosses_the_steps_it_reads_in(scene: Scene) -> None:
     execution_id = scene.put_execution(files={"logs/stdout.log": content})
     for count in (63, 64, 65, 320, 321, 322):
         assert scene.cli("logs", execution_id, "-n", str(count)).ok().stdout == line * count
+
+
+def test_the_tail_of_a_small_log_is_compared_with_its_checksum(scene: Scene) -> None:
+    execution_id = scene.new_execution()
+    file = scene.write_tree({"stdout.log": b"one\ntwo\n" * 30_000}) / "stdout.log"
+    scene.cli("upload", execution_id, file).ok()
+    scene.recorder.clear()
+    assert scene.cli("logs", execution_id, "stdout", "-n", "1").ok().out == "two\n"
+    assert scene.recorder.operations() == {"HeadObject": 1, "GetObject": 1}
+    scene.recorder.inject(CorruptAnswer(7), "GetObject", key="stdout.log", times=None)
+    refused = scene.cli("logs", execution_id, "stdout", "-n", "1").expect(7)
+    assert (refused.out, "do not match their checksum" in refused.err) == ("", True)
 
 
 @pytest.fixture(scope="module")

@@ -24,6 +24,8 @@ OpenTerminal = Callable[..., Terminal]
 LABELS = {"branch": "feature/" + "long-" * 10, "pr": "12"}
 FILES = {"artifacts/custom/" + "deep/" * 5 + "file.txt": b"x" * 2000, "logs/stdout.log": b"x"}
 ID = make_id()
+DIGEST = "ab" * 32
+LONG_URL = "https://" + "orchestrator." * 5 + "example.com"
 
 
 @pytest.fixture
@@ -33,6 +35,7 @@ def execution(s3: S3Client, bucket: str) -> str:
         s3, bucket, ID, FILES,
         test_suite="nightly-" * 6, bench_id="hil-7", labels=LABELS,
         status="completed", result="fail", ended_at="2026-01-31T10:03:04Z", artifact_count=2000,
+        manifest_sha256=DIGEST,
         failures=[{"path": "artifacts/custom/x", "error": "it is too large for " * 5}],
     )  # fmt: skip
 
@@ -63,15 +66,32 @@ def test_no_line_is_longer_than_the_terminal(
     assert "fail" in listed[1]
     record = shown(terminal, columns, "show", execution)
     assert re.fullmatch("result +fail", record[0])
-    # What is to be copied is whole on one line.
-    assert any(line.endswith(f" {execution}") for line in record)
     files = shown(terminal, columns, "ls", execution)
-    # A path is folded in its column, and never cut.
-    assert min(FILES) in "".join(line.split()[-1] for line in files[1:])
+    # What is to be copied is whole on one line, which the terminal wraps if it has to.
+    for word in (execution, DIGEST, "nightly-" * 6, min(FILES)):
+        assert sum(line.endswith(f" {word}") for line in record + files) == 1
+    assert max(len(line) for line in record if DIGEST in line) <= 80
+    tree = shown(terminal, columns, "ls", execution, "--tree")
+    assert any("file.txt  " in line for line in tree)
+    settings = shown(terminal, columns, "config", "show", ORCHESTRATOR_UI_URL=LONG_URL)
+    assert any(LONG_URL in line for line in settings)
     plan = shown(terminal, columns, "lifecycle", "plan")
-    for line in listed + record + files + plan:
-        assert len(line) <= columns
-        assert line == line.rstrip()
+    assert max(map(len, listed + plan)) <= columns
+    assert all(line == line.rstrip() for line in listed + record + files + plan)
+
+
+@pytest.mark.parametrize("columns", [40, 80, 140])
+def test_a_terminal_marks_an_execution_of_which_files_are_missing(
+    s3: S3Client, bucket: str, terminal: OpenTerminal, cli: RunCommand, columns: int
+) -> None:
+    for number, (state, result) in enumerate([("artifact_error", "pass"), ("complete", "fail")]):
+        put_execution(
+            s3, bucket, make_id(number=number), status="completed", result=result,
+            artifact_status=state, ended_at="2026-01-31T10:03:04Z",
+        )  # fmt: skip
+    listed = "\n".join(shown(terminal, columns, "ls"))
+    assert re.findall("(pass|fail)( !)?", listed) == [("fail", ""), ("pass", " !")]
+    assert "!" not in cli("ls").ok().out
 
 
 def test_a_pipe_gets_every_column_with_tabs_and_no_header(cli: RunCommand, execution: str) -> None:

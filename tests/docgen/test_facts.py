@@ -10,6 +10,7 @@ import click
 import pytest
 
 from orchestrator_cli.api import problems
+from orchestrator_cli.cli.configuration.environment import VIA_COMMANDS
 from orchestrator_cli.cli.main import COMMANDS, cli
 from orchestrator_cli.core.base.quantities import parse_duration
 from orchestrator_cli.core.base.retry import PATIENCE_SECONDS
@@ -66,3 +67,14 @@ def test_no_help_names_a_fact_that_is_none() -> None:
         for one in (command, *getattr(command, "commands", {}).values()):
             text = one.get_help(click.Context(one, info_name=name, parent=context))
             assert not re.search(r"\$\{?[a-z_]+", text), name
+
+
+def test_the_commands_with_via_are_those_that_an_error_names() -> None:
+    context = click.Context(cli, info_name="orchestrator")
+    commands = {name: cli.get_command(context, name) for name in COMMANDS}
+    with_via = {
+        name
+        for name, command in commands.items()
+        if any(param.name == "via" for param in (command.params if command else ()))
+    }
+    assert set(re.split(", | and ", VIA_COMMANDS)) == with_via

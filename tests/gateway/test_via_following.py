@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from orchestrator_cli.cli import waiting_notice
 from orchestrator_cli.core.base.errors import UnavailableError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import live_segment_key
@@ -17,7 +18,7 @@ from orchestrator_cli.core.gateway.client.source import GatewaySource
 from orchestrator_cli.core.live.reading.heartbeat import GiveUpPolicy, Notice
 from tests.support.commands.serving import Serve
 from tests.support.commands.via import Tokens, Via, make_via, via_environment
-from tests.support.proxy.faults import ResetBefore, slow_down
+from tests.support.proxy.faults import Fault, ResetBefore, Stall, Waiting, slow_down
 from tests.support.proxy.proxy import Proxy, run_proxy
 from tests.support.scene import Scene
 from tests.support.stored.executions import put_execution
@@ -66,6 +67,7 @@ class Following:
         policy = TurnedPolicy(attempts=1, patience_seconds=0, clock=self.clock, turned=self.clock)
         settings = ViaSettings(gateway.endpoint_url, via.tokens.read)
         connection = GatewayConnection(settings, policy)
+        self.progress = connection.retry.progress
         source = GatewaySource(connection)
         served = ServedLog(source.objects, out.execution_id, LOG)
         self._chunks = ServedLogFollower(
@@ -119,6 +121,39 @@ def test_server_that_stays_away_is_given_up_where_nobody_watches(
         following.next()
     assert gone.value.exit_code == 9
     assert 60 < following.clock.now - 1000 < 70
+
+
+def test_a_silent_server_is_told_of(
+    scene: Scene, via: Via, gateway: Proxy, out: LogWriter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reader = {**via_environment(via.tokens.read), "ORCHESTRATOR_VIA": gateway.endpoint_url}
+    silence = f"no answer from {gateway.endpoint_url} or the storage behind it; still trying\n"
+    monkeypatch.setattr(waiting_notice, "WAIT_SECONDS", 0.05)
+    gateway.inject(Stall(0.5))
+    assert scene.cli("show", out.execution_id, env=reader).ok().err.count(silence) == 1
+
+
+@dataclass
+class TakesLong(Fault):
+    """A server that answers after a minute, and what is known of its silence then."""
+
+    following: Following
+    silences: list[float] = field(default_factory=list)
+
+    def request_head(self, waiting: Waiting) -> None:
+        clock = self.following.clock
+        clock.now += 60
+        self.silences.append(self.following.progress.silent_seconds(clock.now))
+
+
+def test_waiting_for_a_log_to_grow_is_no_silence(via: Via, gateway: Proxy, out: LogWriter) -> None:
+    following = Following(gateway, via, out, GiveUpPolicy(600))
+    slow = TakesLong(following)
+    gateway.inject(slow, times=2)
+    assert following.next() == b"one\n"
+    out.write(b"two\n")
+    assert following.next() == b"two\n"
+    assert slow.silences == [60, 0]
 
 
 def test_lost_writer_ends_it_and_one_that_is_back_does_not(

@@ -82,20 +82,20 @@ def test_access_denied_is_exit_5(scene: Scene, before: list[Any]) -> None:
 
 def test_a_lost_answer_is_no_failure(scene: Scene, before: list[Any]) -> None:
     scene.recorder.inject(DropAnswer(), PUT)
-    scene.cli("lifecycle", "apply", "--yes").expect(3)
+    scene.cli("lifecycle", "apply", "--yes").ok()
     assert rule_ids(scene.s3, scene.bucket) == [*(rule["ID"] for rule in before), *OWNED]
 
 
 def test_what_the_server_did_counts_more_than_its_answer(scene: Scene) -> None:
     scene.recorder.inject(Answer(400, "MalformedXML", forward=True), PUT)
-    scene.cli("lifecycle", "apply", "--yes").expect(3)
+    scene.cli("lifecycle", "apply", "--yes").ok()
     assert rule_ids(scene.s3, scene.bucket) == OWNED
 
 
 def test_a_passing_fault_is_tried_again(scene: Scene) -> None:
     scene.recorder.inject(internal_error(), PUT)
     scene.recorder.inject(internal_error(), GET, nth=2)
-    scene.cli("lifecycle", "apply", "--yes").expect(3)
+    scene.cli("lifecycle", "apply", "--yes").ok()
     assert rule_ids(scene.s3, scene.bucket) == OWNED
 
 

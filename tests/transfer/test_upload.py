@@ -108,6 +108,10 @@ def test_a_changed_file_is_a_conflict_and_the_rest_is_stored(scene: Scene, execu
     assert outcomes["artifacts/custom/c.txt"]["outcome"] == "created"
     assert "1 of 3 files could not be stored" in result.err
     assert "another name" in result.err
+    assert "uploading the stored content again clears the failure" in result.err
+    scene.write_tree({"a.txt": "a"})
+    scene.cli("upload", execution, tree).ok()
+    assert scene.record(execution)["failures"] == []
 
 
 def test_hidden_files_are_left_out_and_that_is_said_once(scene: Scene, execution: str) -> None:

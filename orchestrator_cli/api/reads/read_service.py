@@ -25,7 +25,7 @@ from orchestrator_cli.core.executions.keys import (
     parse_artifact_key,
 )
 from orchestrator_cli.core.executions.listings.executions import no_such_execution
-from orchestrator_cli.core.executions.logs.finding import LOGS_FOLDER, find_log, tail_offset
+from orchestrator_cli.core.executions.logs.finding import LOGS_FOLDER, find_log
 from orchestrator_cli.core.executions.record.repository import read_execution
 from orchestrator_cli.core.executions.urls import sign_file_url
 from orchestrator_cli.core.live.reading.liveness import find_liveness, with_liveness
@@ -39,6 +39,7 @@ from orchestrator_cli.core.s3.bucket.presign import UrlExpiry, effective_expiry
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.compare import SCHEDULE_METADATA, SHA256_METADATA
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
+from orchestrator_cli.core.transfer.download.log_tail import read_last_lines
 
 MAX_TAIL_BYTES = 4 * 1024 * 1024
 # The most keys that are listed for one page; a pattern may match few of them.
@@ -154,11 +155,8 @@ class ReadService:
     def log_tail(self, text: str, name: str, lines: int) -> bytes:
         """Return the last lines of a log, 4 MiB at most."""
         head = find_log(self.store, parse_execution_id(text), _log_path(name))
-        size = head.size_bytes
-        start = tail_offset(self.store, head.key, size, lines, max(0, size - MAX_TAIL_BYTES))
-        if start >= size:
-            return b""
-        return bytes(self.store.get_range(head.key, start, size - start, object_bytes=size))
+        floor_bytes = max(0, head.size_bytes - MAX_TAIL_BYTES)
+        return b"".join(read_last_lines(self.store, head, lines, floor_bytes))
 
     def check_ready(self) -> None:
         """Raise an OrchestratorError if the bucket cannot be listed."""

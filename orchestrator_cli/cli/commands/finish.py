@@ -160,4 +160,7 @@ def _explain_pending(app: App, metadata: ExecutionMetadata, unfinished: list[str
     if metadata.run is not None and metadata.run.ended_at is None:
         app.messages.warn("`orchestrator run` has not ended: it may not have stored all it has")
     elif metadata.is_onprem:
-        app.messages.note("the record stays pending until sync-efs has stored the bench's tree")
+        app.messages.note(
+            "the record stays pending until sync-efs has stored the bench's tree; "
+            "--tree-stored says that nothing more comes from there"
+        )

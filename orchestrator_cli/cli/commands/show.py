@@ -74,7 +74,8 @@ def show(app: App, execution_id: str, via: Via | None, as_json: bool) -> None:
         app.output.json(record)
         return
     columns = Column("FIELD", width=15, wrap=True, least=8), Column("VALUE", wrap=True, least=26)
-    with table(app.output, *columns, header=False) as shown:
+    # With a gap of one, a SHA-256 has room beside the longest name in 80 columns.
+    with table(app.output, *columns, header=False, gap=1) as shown:
         for name, text in _first_rows(app, metadata, liveness):
             shown.row(name, text, result=str(metadata.result) if name == "result" else None)
         for name in (*_LAST_FIELDS, *sorted(record.keys() - _KNOWN_FIELDS)):

@@ -15,6 +15,8 @@ if TYPE_CHECKING:
 EXECUTION_ID_VARIABLE = "ORCHESTRATOR_EXECUTION_ID"
 VIA_VARIABLE = "ORCHESTRATOR_VIA"
 VIA_TOKEN_VARIABLE = "ORCHESTRATOR_VIA_TOKEN"
+# The commands that work through a server, in words.
+VIA_COMMANDS = "upload, logs, download, ls, show and url"
 # Set by a shell that asks for completions.
 COMPLETE_VARIABLE = "_ORCHESTRATOR_COMPLETE"
 DEFAULT_SPOOL = "orchestrator/runs"

@@ -48,6 +48,7 @@ _FACTS = {
     "restore_standard_hours": _Fact(_PRICES, lambda its: _archive_hours(its, "standard")),
     "shortest_archive_days": _Fact(_POLICY, lambda its: its.SHORTEST_ARCHIVE_DAYS),
     "silent_seconds": _Fact(_STATE, lambda its: f"{its.SILENT_AFTER_SECONDS:g}"),
+    "small_log": _Fact("executions.logs.finding", lambda its: f"{its.FIRST_BYTES // _KIB} KiB"),
     "tail": _Fact("executions.logs.index", lambda its: f"{its.TAIL_BYTES // _KIB} KiB"),
 }
 

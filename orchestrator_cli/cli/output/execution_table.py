@@ -10,10 +10,14 @@ from orchestrator_cli.cli.output.standard_output import Output
 from orchestrator_cli.cli.output.table import Column, Table
 from orchestrator_cli.cli.output.units import human_duration, human_size
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.record.metadata import ArtifactStatus
 from orchestrator_cli.core.live.state import Liveness
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+
+# After the result of an execution of which files are missing: ARTIFACTS seldom has room.
+MISSING_MARK = " !"
 
 
 class _Row(NamedTuple):
@@ -56,7 +60,11 @@ class ExecutionTable(Table):
 
             link = console_url(self._console_bucket, execution_prefix(item.execution_id))
         result = result_word(item, liveness)
-        row = _Row(item, self._output.time(item.started_at), result)
+        is_marked = (
+            self._output.is_terminal and item.artifact_status is ArtifactStatus.ARTIFACT_ERROR
+        )
+        mark = MISSING_MARK if is_marked else ""
+        row = _Row(item, self._output.time(item.started_at), result + mark)
         self.row(*(cell(row) for _, cell in _COLUMNS), result=result, link=link)
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from itertools import groupby
 from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator_cli.cli.configuration.environment import terminal_columns
@@ -23,8 +24,9 @@ class Column(NamedTuple):
     """A column, and how it gives way on a narrow terminal.
 
     Those of a higher `rank` are left out first; rank 0 is always shown. Text of any length may be
-    `cut`, or wrapped inside the column, down to a width of `least`. `width` is what a column has
-    whose rows are shown as they come.
+    `cut`, or wrapped inside the column, down to a width of `least`; a word that does not fit is
+    left to the terminal to wrap, so that it can be copied. `width` is what a column has whose rows
+    are shown as they come.
     """
 
     title: str
@@ -50,16 +52,23 @@ class Table:
     """
 
     def __init__(
-        self, output: Output, columns: Sequence[Column], *, header: bool = True, live: bool = False
+        self,
+        output: Output,
+        columns: Sequence[Column],
+        *,
+        header: bool = True,
+        live: bool = False,
+        gap: int = _GAP,
     ) -> None:
         """A `live` table shows each row at once; all its columns but the last have a width."""
         self._output = output
         self._columns = columns
         self._header = header
+        self._gap = gap
         self._rows_at_once = 1 if live else _ROWS_AT_ONCE
         self._waiting: list[_Row] = []
         # The number and the width of each column that is shown, once that is known.
-        self._layout: list[tuple[int, int]] | None = None
+        self._layout: list[tuple[int, int]] = []
 
     def row(self, *cells: str, result: str | None = None, link: str | None = None) -> None:
         """Add a row. `result` chooses a colour; `link` is where a cell leads that `links`."""
@@ -74,7 +83,7 @@ class Table:
         """Print the rows that wait to be laid out."""
         if not self._waiting:
             return
-        if self._layout is None:
+        if not self._layout:
             room = terminal_columns()
             self._layout = self._fit(room)
             if self._header:
@@ -86,7 +95,7 @@ class Table:
         wanted = [self._wanted_width(number) for number in range(len(self._columns))]
         shown = self._chosen(wanted, room)
         widths = {number: wanted[number] for number in shown}
-        excess = sum(widths.values()) + _GAP * (len(shown) - 1) - room
+        excess = sum(widths.values()) + self._gap * (len(shown) - 1) - room
         # What may be narrower gives way, the widest first.
         for number in sorted(shown, key=lambda one: -widths[one]):
             spare = widths[number] - self._least_width(number, wanted)
@@ -99,7 +108,7 @@ class Table:
         """Return the numbers of the columns that have room, the most important first."""
         chosen: list[int] = []
         for number in sorted(range(len(wanted)), key=lambda one: self._columns[one].rank):
-            room -= self._least_width(number, wanted) + (_GAP if chosen else 0)
+            room -= self._least_width(number, wanted) + (self._gap if chosen else 0)
             if room < 0 and self._columns[number].rank:
                 break
             chosen.append(number)
@@ -121,11 +130,26 @@ class Table:
         return min(wanted[number], max(title, column.least))
 
     def _print(self, rows: Sequence[_Row]) -> None:
+        for widths, alike in groupby(rows, self._widths):
+            self._draw(list(alike), widths)
+
+    def _widths(self, row: _Row) -> list[int]:
+        """Return the widths of a row: a cell with a word that does not fit has all it needs."""
+        from rich.cells import cell_len
+
+        widths = []
+        for number, width in self._layout:
+            cell = row.cells[number]
+            longest = max(map(cell_len, cell.split()), default=0)
+            is_whole = self._columns[number].wrap and longest > width
+            widths.append(cell_len(cell) if is_whole else width)
+        return widths
+
+    def _draw(self, rows: Sequence[_Row], widths: Sequence[int]) -> None:
         from rich.table import Table as Grid
 
-        grid = Grid(box=None, show_header=False, padding=(0, _GAP, 0, 0), pad_edge=False)
-        layout = self._layout or []
-        for number, width in layout:
+        grid = Grid(box=None, show_header=False, padding=(0, self._gap, 0, 0), pad_edge=False)
+        for (number, _), width in zip(self._layout, widths, strict=True):
             column = self._columns[number]
             grid.add_column(
                 width=width,
@@ -134,17 +158,17 @@ class Table:
                 justify="right" if column.right else "left",
             )
         for row in rows:
-            grid.add_row(*self._styled(row, layout))
-        for line in self._output.draw(grid).splitlines():
+            grid.add_row(*self._styled(row))
+        for line in self._output.draw(grid, sum(widths) + self._gap * len(widths)).splitlines():
             # Spaces that fill the last column, before or after the end of its colour.
             self._output.line(_TRAILING.sub(r"\1", line))
 
-    def _styled(self, row: _Row, layout: list[tuple[int, int]]) -> Iterator[Text]:
+    def _styled(self, row: _Row) -> Iterator[Text]:
         from rich.style import Style
         from rich.text import Text
 
         color = RESULT_STYLES.get(row.result or "")
-        for number, _ in layout:
+        for number, _ in self._layout:
             style = Style.parse(color) if color else Style.null()
             if self._columns[number].links and row.link and self._output.can_link:
                 style += Style(link=row.link)
@@ -153,10 +177,10 @@ class Table:
 
 @contextmanager
 def table(
-    output: Output, *columns: Column, header: bool = True, live: bool = False
+    output: Output, *columns: Column, header: bool = True, live: bool = False, gap: int = _GAP
 ) -> Iterator[Table]:
     """Yield a table; its rows are printed even if the block fails."""
-    made = Table(output, columns, header=header, live=live)
+    made = Table(output, columns, header=header, live=live, gap=gap)
     try:
         yield made
     finally:

@@ -11,8 +11,8 @@ from orchestrator_cli.core.base.text import printable
 if TYPE_CHECKING:
     from rich.tree import Tree
 
-# Wide enough for any name: in a pipe, no line is broken.
-_PIPE_COLUMNS = 4096
+# Wide enough for any name: a terminal wraps a line by itself, so that it can be copied.
+_COLUMNS = 4096
 
 
 def print_tree(output: Output, paths: Iterable[tuple[str, str]]) -> None:
@@ -25,7 +25,7 @@ def print_tree(output: Output, paths: Iterable[tuple[str, str]]) -> None:
     for path, note in paths:
         directory, _, name = path.rpartition("/")
         _directory(directories, directory).add(Text(f"{printable(name)}  {note}"))
-    for line in output.draw(root, None if output.is_terminal else _PIPE_COLUMNS).splitlines():
+    for line in output.draw(root, _COLUMNS).splitlines():
         output.line(line.rstrip())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from orchestrator_cli.cli.configuration.environment import VIA_COMMANDS
 from orchestrator_cli.core.executions.logs.names import ANY_LOG
 
 # Options, and what is typed here. The first whose option the command has is meant.
@@ -98,6 +99,7 @@ _COLUMNS = "there are as many columns as the terminal has room for; --json has e
 _ONE_LOG = f"--log {ANY_LOG} searches that log alone"
 _EARLIER = "`orchestrator ls` lists earlier executions, each of which has its logs"
 _BUCKET = "--bucket B, or ORCHESTRATOR_BUCKET, is where everything is"
+_VIA = f"only {VIA_COMMANDS} work through a server; this needs the bucket and AWS credentials"
 _COMPARED = "files are compared by their content, always"
 # What is not an option here, but can be had; of any command (*), or of one.
 OPTION_ADVICE = {
@@ -116,8 +118,10 @@ OPTION_ADVICE = {
     ("*", "--run"): _ID_FIRST,
     ("*", "--show-labels"): _COLUMNS,
     ("*", "--user"): "who ran it can be a label: --label user=U",
-    ("*", "--wide"): _COLUMNS,
     ("*", "--version"): "`orchestrator --version`",
+    ("*", "--via"): _VIA,
+    ("*", "--via-token-file"): _VIA,
+    ("*", "--wide"): _COLUMNS,
     ("apply", "--dry-run"): "`orchestrator lifecycle plan`",
     ("completion", "--shell"): "the shell comes last: `orchestrator completion bash`",
     ("completion", "-s"): "the shell comes last: `orchestrator completion bash`",

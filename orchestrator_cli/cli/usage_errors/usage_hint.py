@@ -51,12 +51,10 @@ def _place(context: click.Context) -> str:
 
 
 def _for_option(typed: str, context: click.Context, arguments: Sequence[str]) -> str | None:
-    advice = OPTION_ADVICE.get((_place(context), typed)) or OPTION_ADVICE.get(("*", typed))
+    moved = _moved_after_command(context, arguments) if context.parent is None else None
+    advice = OPTION_ADVICE.get((_place(context), typed)) or moved or OPTION_ADVICE.get(("*", typed))
     if advice is not None:
         return advice
-    moved = _moved_after_command(context, arguments) if context.parent is None else None
-    if moved is not None:
-        return moved
     rewritten = _rewritten(context, arguments)
     if rewritten is not None:
         return try_line(rewritten)

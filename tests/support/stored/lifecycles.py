@@ -63,6 +63,11 @@ class Altered(Fault):
         return chunk.replace(self.sent, self.kept)
 
 
+_SIZE_FILTER = b"<ObjectSizeGreaterThan>131072</ObjectSizeGreaterThan>"
+# As Ceph does.
+DROPS_SIZE_FILTER = Altered(_SIZE_FILTER, b" " * len(_SIZE_FILTER))
+
+
 @dataclass
 class Answers(Fault):
     """Answer with bytes of one's own in the server's place."""

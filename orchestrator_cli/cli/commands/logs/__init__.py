@@ -113,7 +113,8 @@ def logs(app: App, options: LogsOptions) -> None:
     that is not empty, in the order $log_order; where the execution failed, stderr comes first.
     Bytes are passed on unchanged, and only what is shown is fetched: in a terminal the log opens in
     the pager (PAGER, or less), --tail reads from the end, and a closed pipe ends the transfer. What
-    was read to its end is compared with its stored checksum.
+    was read whole is compared with its stored checksum; --tail reads a log of up to $small_log
+    whole, and only the end of a larger one.
 
     The log of a test that still runs is printed as far as it is stored, and a line on standard
     error says so. --follow goes on from there until the log ends, and then compares what it has

@@ -8,16 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import NotFoundError
-from orchestrator_cli.core.executions.logs.finding import (
-    find_log,
-    open_log_with_prefix,
-    tail_offset,
-)
-from orchestrator_cli.core.transfer.download.range_reader import (
-    confirm_size,
-    iter_object_verified,
-    iter_range,
-)
+from orchestrator_cli.core.executions.logs.finding import find_log, open_log_with_prefix
+from orchestrator_cli.core.transfer.download.log_tail import read_last_lines
+from orchestrator_cli.core.transfer.download.range_reader import iter_object_verified
 
 if TYPE_CHECKING:
     from orchestrator_cli.cli.commands.logs.execution_logs import ExecutionLogs
@@ -100,16 +93,9 @@ class LogRenderer:
         store, execution_id = self._logs.store, self._logs.execution_id
         if log_filter.last is not None and not log_filter.needs_all_lines:
             log = find_log(store, execution_id, name)
-            return self._explained(log, self._read_end(log, log_filter.last))
+            return self._explained(log, read_last_lines(store, log, log_filter.last))
         log, first = open_log_with_prefix(store, execution_id, name)
         return self._explained(log, iter_object_verified(store, log, first))
-
-    def _read_end(self, log: ObjectMetadata, lines: int) -> Iterator[memoryview]:
-        store = self._logs.store
-        if not log.size_bytes:
-            confirm_size(store, log)
-        start = tail_offset(store, log.key, log.size_bytes, lines)
-        yield from iter_range(store, log.key, start, log.size_bytes)
 
     def _explained(self, log: ObjectMetadata, blocks: Iterator[memoryview]) -> Blocks:
         with self._logs.source.explain_archived(log.key):

@@ -62,8 +62,8 @@ def _print_table(app: App, files: Files, console_bucket: str | None) -> None:
     columns = (
         Column("SIZE", right=True, least=9, width=9),
         Column("CHANGED", rank=1),
-        # A path is never cut: it is there to be copied.
-        Column("PATH", wrap=True, least=20, links=True),
+        # Most paths have room in 60 columns without CHANGED.
+        Column("PATH", wrap=True, least=40, links=True),
     )
     with table(app.output, *columns) as shown:
         for path, listed in files:

@@ -55,7 +55,7 @@ class ServerRequest:
 
     `replaces` makes it a PUT of the record. The response to an `is_raw` one is taken as it is; that
     to one with `url_of` is the URL of the object with that key.
-    For `what`, `before_retry` and `is_retried` see `OperationRequest`.
+    For `what`, `takes_long`, `before_retry` and `is_retried` see `OperationRequest`.
     """
 
     path: str
@@ -65,6 +65,7 @@ class ServerRequest:
     replaces: bool = False
     is_raw: bool = False
     url_of: str | None = None
+    takes_long: bool = False
     before_retry: BeforeRetry | None = None
     is_retried: bool = True
 
@@ -79,11 +80,6 @@ class ServerRequest:
     def kind(self) -> str:
         """What it has in common with the requests that are throttled when it is."""
         return f"serve {self.method}"
-
-    @property
-    def takes_long(self) -> bool:
-        """Whether sending it or its response may take long on a slow network."""
-        return False
 
     @property
     def content_type(self) -> str | None:

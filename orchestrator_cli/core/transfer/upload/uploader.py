@@ -252,7 +252,8 @@ def done(
     if outcome is PutOutcome.CONFLICT:
         error = ConflictError(
             f"{printable(item.path)}: the key holds other content; nothing was changed",
-            hint="stored files are immutable: upload it under another name",
+            hint="stored files are immutable: upload it under another name; uploading the stored "
+            "content again clears the failure in the record",
         )
     return UploadResult(
         source=item.source,

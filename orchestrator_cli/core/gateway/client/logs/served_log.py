@@ -48,7 +48,8 @@ class ServedLog:
         """
         fields = {"offset": offset, "length": size_bytes, "wait": MAX_WAIT_SECONDS if waits else 0}
         path = f"/executions/{self.execution_id}/logs/{quote(self.name)}/bytes?{urlencode(fields)}"
-        request = ServerRequest(path, f"read of {printable(self.name)}", is_raw=True)
+        what = f"read of {printable(self.name)}"
+        request = ServerRequest(path, what, is_raw=True, takes_long=waits)
         return self.objects.run(ask(request, _as_part))
 
     def head(self) -> ObjectMetadata:

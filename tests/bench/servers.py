@@ -11,9 +11,10 @@ from pathlib import Path
 from tests.bench.certificates import client_environment
 from tests.bench.delaying import run_delaying_proxy
 from tests.bench.fixtures import IDS, Fixtures, fill_sink
+from tests.bench.nginx import find_nginx
 from tests.bench.nginx_config import Settings
 from tests.bench.real import run_real_server
-from tests.bench.sink import find_nginx, run_sink
+from tests.bench.sink import run_sink
 
 
 @dataclass(frozen=True, slots=True)

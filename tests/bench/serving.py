@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.bench.load import Answers, Load, request_head, run_load
+from tests.bench.nginx import find_nginx
 from tests.bench.peers import BUCKET
 from tests.bench.report import write_json
 from tests.bench.serving_process import (
@@ -30,7 +31,6 @@ from tests.bench.serving_process import (
     run_serving,
 )
 from tests.bench.serving_store import Store, run_store
-from tests.bench.sink import find_nginx
 
 NAME = "serve"
 _FILES = 20

@@ -6,28 +6,15 @@ So the client is what is measured. A write with `If-None-Match: *` is answered w
 
 from __future__ import annotations
 
-import http.client
-import os
-import shutil
-import signal
-import socket
-import ssl
-import subprocess
-import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
+from tests.bench.nginx import Nginx, free_port
 from tests.bench.nginx_config import NS, XML, Settings, Stored, render_config
 
-_START_SECONDS = 20
 _PAGE = 1000
-
-
-def find_nginx() -> str | None:
-    """Return nginx's path, which Debian keeps out of an ordinary user's PATH."""
-    return shutil.which("nginx") or shutil.which("nginx", path="/usr/sbin:/usr/local/sbin")
 
 
 def write_listing(
@@ -62,42 +49,8 @@ def run_sink(
 
     Yields the endpoint. The certificates are in `home`.
     """
-    for directory in ("tmp", "www/lists"):
-        (home / directory).mkdir(parents=True, exist_ok=True)
-    port = _free_port()
-    (home / "nginx.conf").write_text(render_config(home, port, ids, stored, settings))
-    command = [nginx, "-p", str(home), "-c", str(home / "nginx.conf"), "-g", "daemon off;"]
-    # A session of its own: its workers must end with it, whatever ends this process. Its socket has
-    # a name without a path, which may be too long for one.
-    with subprocess.Popen(command, start_new_session=True, cwd=home) as process:
-        try:
-            _await(process, port, home)
-            yield f"https://localhost:{port}"
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
-
-
-def _await(process: subprocess.Popen[bytes], port: int, home: Path) -> None:
-    trust = ssl.create_default_context(cafile=str(home / "ca.pem"))
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            connection = http.client.HTTPSConnection("localhost", port, context=trust)
-            connection.request("PUT", "/bench/probe", b"x")
-            answer = connection.getresponse()
-        except OSError:
-            time.sleep(0.05)
-            continue
-        if answer.status == 200:
-            connection.close()
-            return
-    log = home / "error.log"
-    raise OSError(f"nginx did not start: {log.read_text() if log.exists() else ''}")
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
+    (home / "www/lists").mkdir(parents=True, exist_ok=True)
+    port = free_port()
+    http = render_config(home, port, ids, stored, settings)
+    with Nginx(nginx, home, "sink", settings.workers).run(http, port):
+        yield f"https://localhost:{port}"

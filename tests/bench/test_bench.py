@@ -17,9 +17,9 @@ import pytest
 
 from orchestrator_cli.docgen.pages.benchmarks import fill_placeholders
 from tests.bench.measuring import CommandFailed, Figures, Run, run_command
+from tests.bench.nginx import find_nginx
 from tests.bench.options import OWN_SERVER, WORKLOADS
 from tests.bench.report import judge, write_json
-from tests.bench.sink import find_nginx
 from tests.bench.workloads import Target
 from tests.support.commands.running import PROJECT, process_environment
 
@@ -100,7 +100,7 @@ def test_what_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
         while not nginx:
             assert bench.poll() is None
             time.sleep(0.05)
-            nginx = "".join(one.read_text() for one in tmp_path.glob("bench-*/nginx.pid"))
+            nginx = "".join(one.read_text() for one in tmp_path.glob("bench-*/sink.pid"))
         bench.terminate()
         assert bench.wait(60) == 1
     with pytest.raises(ProcessLookupError):

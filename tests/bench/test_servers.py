@@ -22,9 +22,10 @@ from tests.bench.certificates import client_environment, make_certificates
 from tests.bench.crowd import Listing
 from tests.bench.delaying import run_delaying_proxy
 from tests.bench.fixtures import IDS, Sizes, fill_sink, make_fixtures
+from tests.bench.nginx import find_nginx
 from tests.bench.nginx_config import Settings
 from tests.bench.resuming import run_resume_bench
-from tests.bench.sink import find_nginx, run_sink
+from tests.bench.sink import run_sink
 from tests.support.commands.running import process_environment
 
 TINY = Sizes(3, 100, 1 << 20, 1 << 20, 1 << 20, 1, 1 << 20)

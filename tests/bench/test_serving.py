@@ -12,9 +12,9 @@ import pytest
 
 from orchestrator_cli.docgen.pages import benchmarks
 from tests.bench.load import Load, request_head, run_load
+from tests.bench.nginx import find_nginx
 from tests.bench.serving import Extent, build_kinds, run_setting
 from tests.bench.serving_process import resident_mib
-from tests.bench.sink import find_nginx
 from tests.support.commands.running import PROJECT, process_environment
 from tests.support.commands.serving import Serve
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from tests.bench.fixtures import DOWN_ID, LARGE_ID, LOG_ID, NEEDLE, NEW_ID, PATTERN
+from tests.bench.fixtures import DOWN_ID, LARGE_ID, LOG_ID, NEEDLE, NEW_ID, PATTERN, Fixtures
 from tests.bench.peers import (
     BOTO3_CRT,
     BUCKET,
@@ -18,6 +18,7 @@ from tests.bench.peers import (
 )
 
 CURL_AND_GREP = "curl | grep"
+UPLOAD = "upload"
 
 
 class Commands:
@@ -58,6 +59,14 @@ class Commands:
                 "aws": ("s3", "sync", "--only-show-errors", f"{source}/", again),
             }
         )
+
+    def sync_efs(self, files: Fixtures) -> dict[str, list[str]]:
+        """Store what a bench left, and the same by `upload`; what has just changed too."""
+        syncing = ("sync-efs", "--root", str(files.efs), "--settle", "0s")
+        return {
+            OURS: self._tools.command(OURS, *syncing),
+            UPLOAD: self._tools.command(OURS, "upload", NEW_ID, str(files.raw)),
+        }
 
     def pipe(self) -> dict[str, list[str]]:
         """Upload standard input."""

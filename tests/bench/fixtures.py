@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
-from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, RunnerType
 from orchestrator_cli.core.executions.record.repository import serialise
 from orchestrator_cli.core.s3.checksum import composite, hash_range, to_base64
 from orchestrator_cli.core.s3.part_plan import DOUBLING, plan_parts
@@ -24,7 +24,16 @@ AGAIN_ID = f"01J{'0' * 20}A6A"
 DOWN_ID = f"01J{'0' * 20}D0N"
 LOG_ID = f"01J{'0' * 20}10G"
 LARGE_ID = f"01J{'0' * 20}B1G"
-IDS = {"new": NEW_ID, "again": AGAIN_ID, "down": DOWN_ID, "log": LOG_ID, "large": LARGE_ID}
+SYNC_ID = f"01J{'0' * 20}EF5"
+IDS = {
+    "new": NEW_ID,
+    "again": AGAIN_ID,
+    "down": DOWN_ID,
+    "log": LOG_ID,
+    "large": LARGE_ID,
+    "sync": SYNC_ID,
+}
+_BENCH_ID = "bench-07"
 _LOG_BYTES = 4096
 SEARCHED_BYTES = 64 * 1024
 # In each of the logs that are searched, once.
@@ -47,13 +56,21 @@ class Sizes:
     several_bytes: int = 64 << 20
     sparse: bool = False
     logs: int = 1000
+    slow_files: int = 1000
+    efs_files: int = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Fixtures:
-    """Local paths. Every small file holds `small`; the large ones hold no pattern."""
+    """Local paths. Every small file holds `small`; the large ones hold no pattern.
+
+    `slow` is what goes to a server that is slow; `raw` is what is to be stored of the EFS at `efs`.
+    """
 
     tree: Path
+    slow: Path
+    efs: Path
+    raw: Path
     small: bytes
     large: Path
     several: Path
@@ -64,8 +81,14 @@ def make_fixtures(home: Path, sizes: Sizes) -> Fixtures:
     """Write the local files."""
     chance = random.Random(1)
     small = chance.randbytes(sizes.small_bytes)
-    tree, several = home / "tree", home / "several"
-    write_tree(tree, sizes.small_files, small)
+    tree, slow, efs, several = (home / name for name in ("tree", "slow", "efs", "several"))
+    raw = efs / _BENCH_ID / SYNC_ID / "raw"
+    for root, count in (
+        (tree, sizes.small_files),
+        (slow, sizes.slow_files),
+        (raw, sizes.efs_files),
+    ):
+        write_tree(root, count, small)
     several.mkdir()
     for number in range(sizes.several_files):
         write_noise(several / f"{number}.bin", sizes.several_bytes)
@@ -74,7 +97,19 @@ def make_fixtures(home: Path, sizes: Sizes) -> Fixtures:
         write_sparse(large, sizes.large_bytes)
     else:
         write_noise(large, sizes.large_bytes)
-    return Fixtures(tree, small, large, several, sizes)
+    return Fixtures(tree, slow, efs, raw, small, large, several, sizes)
+
+
+def make_record(execution_id: str) -> bytes:
+    """Return the record of an execution that has begun; what is synced belongs to its bench."""
+    is_synced = execution_id == SYNC_ID
+    record = ExecutionMetadata(
+        execution_id=execution_id,
+        started_at=datetime.now(UTC),
+        runner_type=RunnerType.ONPREM if is_synced else None,
+        bench_id=_BENCH_ID if is_synced else None,
+    )
+    return serialise(record)
 
 
 def small_paths(count: int) -> list[str]:
@@ -134,8 +169,7 @@ def fill_sink(home: Path, fixtures: Fixtures) -> Stored:
         root = bucket / "executions" / execution_id
         (root / "artifacts/custom").mkdir(parents=True)
         (root / "logs").mkdir()
-        record = ExecutionMetadata(execution_id=execution_id, started_at=datetime.now(UTC))
-        (root / "metadata.json").write_bytes(serialise(record))
+        (root / "metadata.json").write_bytes(make_record(execution_id))
     for name, execution_id in (("again", AGAIN_ID), ("down", DOWN_ID)):
         custom = bucket / "executions" / execution_id / "artifacts/custom"
         for path in paths:

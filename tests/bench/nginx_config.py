@@ -9,6 +9,8 @@ from pathlib import Path
 
 XML = '<?xml version="1.0" encoding="UTF-8"?>'
 NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
+# Where it can be reached without TLS, below its home.
+SOCKET = "sink.sock"
 
 _HTTP = """\
   map_hash_bucket_size 256;
@@ -85,6 +87,8 @@ _HTTP = """\
   }}
   server {{
     listen 127.0.0.1:{port} ssl;
+    # For who stands before it.
+    listen unix:{socket};
     ssl_protocols {protocols};
     ssl_certificate {home}/leaf.pem;
     ssl_certificate_key {home}/leaf.key;
@@ -187,6 +191,7 @@ def render_config(
     return _HTTP.format(
         home=home,
         port=port,
+        socket=SOCKET,
         protocols=f"TLSv{settings.tls}" if settings.tls else "TLSv1.2 TLSv1.3",
         keepalive_requests=settings.keepalive_requests,
         lists=_lines(f'"{prefix}" {name};' for prefix, name in prefixes.items()),

@@ -19,7 +19,7 @@ _NAMES = {"wall_seconds": "wall", "cpu_seconds": "CPU", "peak_mib": "memory"}
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A target beside what was measured: a ratio, or MiB where there is no peer."""
+    """A target beside what was measured: a ratio, or MiB or seconds where there is no peer."""
 
     text: str
     value: float
@@ -36,7 +36,8 @@ def judge(target: Target, figures: Mapping[str, Figures]) -> Verdict | None:
     own = _figure(figures[OURS], target.figure)
     name = _NAMES.get(target.figure, target.figure)
     if target.peer is None:
-        return Verdict(f"{name} ≤ {target.most:g} MiB", own, target.most)
+        unit = "MiB" if target.figure == "peak_mib" else "s"
+        return Verdict(f"{name} ≤ {target.most:g} {unit}", own, target.most)
     if target.peer not in figures:
         return None
     ratio = own / max(_figure(figures[target.peer], target.figure), 1e-9)

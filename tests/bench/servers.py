@@ -12,9 +12,10 @@ from tests.bench.certificates import client_environment
 from tests.bench.delaying import run_delaying_proxy
 from tests.bench.fixtures import IDS, Fixtures, fill_sink
 from tests.bench.nginx import find_nginx
-from tests.bench.nginx_config import Settings
+from tests.bench.nginx_config import SOCKET, Settings
 from tests.bench.real import run_real_server
 from tests.bench.sink import run_sink
+from tests.bench.waiting import run_waiting_front
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,13 +34,19 @@ def sink_server(
     home: Path, files: Fixtures, settings: Settings, latency_ms: int
 ) -> Iterator[Server]:
     """Run the sink until the block ends, so far away."""
-    nginx = find_nginx()
-    if nginx is None:
-        sys.exit("nginx is needed for the sink: apt-get install nginx-light, brew install nginx")
     with ExitStack() as stack:
-        sink = run_sink(nginx, home, IDS, fill_sink(home, files), settings)
+        sink = run_sink(_nginx(), home, IDS, fill_sink(home, files), settings)
         where, ca_file = stack.enter_context(sink), home / "ca.pem"
         yield stack.enter_context(far_server("sink", str(settings), where, ca_file, latency_ms))
+
+
+@contextmanager
+def waiting_server(home: Path, answer_ms: int) -> Iterator[Server]:
+    """Let the sink that is running take so long for each response, until the block ends."""
+    ca_file = home / "ca.pem"
+    with run_waiting_front(_nginx(), home, SOCKET, answer_ms / 1000) as where:
+        name = f"sink, {answer_ms / 1000:g} s a response"
+        yield Server(name, client_environment(where, ca_file), where, ca_file)
 
 
 @contextmanager
@@ -63,3 +70,10 @@ def real_server(files: Fixtures) -> Iterator[Server]:
     with run_real_server(files) as (environment, forget):
         where = environment["AWS_ENDPOINT_URL"]
         yield Server("moto", environment | {"S3_ENDPOINT_URL": where}, where, None, forget)
+
+
+def _nginx() -> str:
+    found = find_nginx()
+    if found is None:
+        sys.exit("nginx is needed for the sink: apt-get install nginx-light, brew install nginx")
+    return found

@@ -9,10 +9,11 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench.commands import CURL_AND_GREP, Commands
-from tests.bench.fixtures import AGAIN_ID, LOG_ID, NEW_ID, SEARCHED_BYTES, Fixtures
+from tests.bench.commands import CURL_AND_GREP, UPLOAD, Commands
+from tests.bench.fixtures import AGAIN_ID, LOG_ID, NEW_ID, SEARCHED_BYTES, Fixtures, Sizes
 from tests.bench.measuring import CommandFailed
 from tests.bench.peers import OURS, Tools, rclone_options
+from tests.bench.servers import Server
 
 _KEPT_BYTES = 64 << 20
 # Of memory, for any upload.
@@ -22,7 +23,7 @@ _FAR_MS = 50
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """`figure` of ours is at most `most` times that of the peer; of nobody: in MiB.
+    """`figure` of ours is at most `most` times that of the peer; of nobody: in MiB or seconds.
 
     It is judged where the server is `latency_ms` away.
     """
@@ -58,7 +59,7 @@ def build_workloads(
     log = f"executions/{LOG_ID}/logs"
     sizes = files.sizes
     gib = sizes.large_bytes / (1 << 30)
-    small = f"{sizes.small_files:,} files of {sizes.small_bytes / 1024:g} KiB"
+    small = _small(sizes.small_files, sizes)
     return [
         Workload(
             "small-upload",
@@ -77,6 +78,12 @@ def build_workloads(
             "upload them again: ours compares contents, the others size and time",
             make.sync(files.tree, AGAIN_ID),
             (Target("wall_seconds", "s5cmd", 0.8), Target("peak_mib", None, _MOST_MIB)),
+        ),
+        Workload(
+            "sync-efs",
+            f"sync-efs of {_small(sizes.efs_files, sizes)} for the first time, beside their upload",
+            make.sync_efs(files),
+            (Target("cpu_seconds", UPLOAD, 1.0), Target("peak_mib", None, _MOST_MIB)),
         ),
         Workload(
             "large-upload",
@@ -163,6 +170,23 @@ def build_workloads(
             (Target("cpu_seconds", "import click", 1.1),),
         ),
     ]
+
+
+def build_slow_workload(tools: Tools, files: Fixtures, server: Server) -> Workload:
+    """Return an upload to a server that takes a while for each response, beside who sends many."""
+    make = Commands(tools, rclone_options(server.endpoint_url, server.ca_file))
+    commands = make.copy(files.slow, NEW_ID)
+    return Workload(
+        "slow-upload",
+        f"upload {_small(files.sizes.slow_files, files.sizes)}",
+        {name: line for name, line in commands.items() if name in (OURS, "s5cmd")},
+        (Target("wall_seconds", "s5cmd", 0.9), Target("peak_mib", None, _MOST_MIB)),
+        warm_up=False,
+    )
+
+
+def _small(count: int, sizes: Sizes) -> str:
+    return f"{count:,} files of {sizes.small_bytes / 1024:g} KiB"
 
 
 def _check_files(directory: Path, count: int) -> dict[str, float]:

@@ -35,7 +35,7 @@ class CountedCrowd:
     """A bucket of very many executions behind HTTPS, which counts how many requests it is sent."""
 
     def __init__(self, executions: int) -> None:
-        self.answers = Crowd(executions, NOW).answer
+        self.answers = Crowd.of_last_hour(executions, NOW).answer
         self.requests: list[str] = []
         self.at_once = 0
         self.most_at_once = 0

@@ -23,7 +23,8 @@ from tests.bench.report import as_record, judge
 from tests.bench.resuming import run_resume_bench
 from tests.bench.scale import Scale
 from tests.bench.servers import Server, far_server, real_server, sink_server, waiting_server
-from tests.bench.workloads import Target, Workload, build_slow_workload, build_workloads
+from tests.bench.workload import Target, Workload
+from tests.bench.workloads import build_slow_workload, build_workloads
 
 Record = dict[str, Any]
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from tests.bench.measuring import CommandFailed, Figures, Run, run_command
 from tests.bench.peers import OURS
-from tests.bench.workloads import Workload
+from tests.bench.workload import Workload
 
 _MOST_TIMES_UNJUDGED = 3
 

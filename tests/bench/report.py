@@ -10,7 +10,7 @@ from typing import Any
 
 from tests.bench.measuring import Figures
 from tests.bench.peers import OURS
-from tests.bench.workloads import Target
+from tests.bench.workload import Target
 
 _NAME = 22
 _SECONDS = ("wall_seconds", "fastest_seconds", "slowest_seconds", "cpu_seconds")

@@ -18,7 +18,7 @@ from tests.bench.measuring import CommandFailed, Figures, Run, run_command, star
 from tests.bench.peers import OURS
 from tests.bench.report import Verdict, as_record, judge
 from tests.bench.unfinished import UnfinishedUploads
-from tests.bench.workloads import Target
+from tests.bench.workload import Target
 
 _KILLED = -9
 # So many threads hash as fast as this machine can.

@@ -16,7 +16,7 @@ from tests.bench.peers import OURS
 from tests.bench.report import Verdict, as_record
 from tests.bench.servers import Server
 from tests.bench.sink import write_listing
-from tests.bench.workloads import Workload
+from tests.bench.workload import Workload
 
 _COUNTS = (1_000, 10_000, 100_000)
 _QUICK_COUNTS = (50, 500)

@@ -20,7 +20,7 @@ from tests.bench.measuring import CommandFailed, Figures, Run, run_command
 from tests.bench.nginx import find_nginx
 from tests.bench.options import OWN_SERVER, WORKLOADS
 from tests.bench.report import judge, write_json
-from tests.bench.workloads import Target
+from tests.bench.workload import Target
 from tests.support.commands.running import PROJECT, process_environment
 
 OURS = Figures(1.0, 0.5, 100, 0.9, 1.2)

@@ -22,11 +22,12 @@ from tests.bench.boto_baseline import __file__ as boto_baseline
 from tests.bench.certificates import client_environment, make_certificates
 from tests.bench.crowd import Listing
 from tests.bench.delaying import run_delaying_proxy
-from tests.bench.fixtures import IDS, Sizes, fill_sink, make_fixtures
+from tests.bench.fixtures import IDS, Sizes, make_fixtures
 from tests.bench.nginx import find_nginx
 from tests.bench.nginx_config import SOCKET, Settings
 from tests.bench.resuming import run_resume_bench
 from tests.bench.sink import run_sink
+from tests.bench.sink_content import fill_sink
 from tests.bench.waiting import run_waiting_front
 from tests.support.commands.running import process_environment
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.bench.commands import CURL_AND_GREP, UPLOAD, Commands
@@ -14,40 +12,12 @@ from tests.bench.fixtures import AGAIN_ID, LOG_ID, NEW_ID, SEARCHED_BYTES, Fixtu
 from tests.bench.measuring import CommandFailed
 from tests.bench.peers import OURS, Tools, rclone_options
 from tests.bench.servers import Server
+from tests.bench.workload import Target, Workload
 
 _KEPT_BYTES = 64 << 20
 # Of memory, for any upload.
 _MOST_MIB = 100
 _FAR_MS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """`figure` of ours is at most `most` times that of the peer; of nobody: in MiB or seconds.
-
-    It is judged where the server is `latency_ms` away.
-    """
-
-    figure: str
-    peer: str | None
-    most: float
-    latency_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """One kind of work: a command line for each tool, ours among them."""
-
-    name: str
-    says: str
-    commands: dict[str, list[str]]
-    targets: tuple[Target, ...] = ()
-    stdin: Path | None = None
-    # Not for what takes long: its file has just been written, and the others ran the same code.
-    warm_up: bool = True
-    before_each: Callable[[], object] = field(default=lambda: None)
-    # Raises CommandFailed where the work was not done; returns what else was measured.
-    after_each: Callable[[], Mapping[str, float]] = field(default=dict)
 
 
 def build_workloads(

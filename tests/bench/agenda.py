@@ -10,21 +10,21 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.bench.certificates import make_certificates
-from tests.bench.commands import Commands
-from tests.bench.comparing import compare
-from tests.bench.counting import CountingServer
+from tests.bench.counted.counting import CountingServer
+from tests.bench.counted.listing import run_last_hour, run_records
+from tests.bench.counted.resuming import run_resume_bench
 from tests.bench.fixtures import NEW_ID, Fixtures, make_fixtures
-from tests.bench.limits import measure_limits
-from tests.bench.listing import run_last_hour, run_records
+from tests.bench.measuring.comparing import compare
+from tests.bench.measuring.peers import BUCKET, OURS, Tools, rclone_options
+from tests.bench.measuring.report import as_record, judge
+from tests.bench.measuring.workload import Target, Workload
 from tests.bench.options import OWN_SERVER, sandbox_sizes_of, settings_of
-from tests.bench.peers import BUCKET, OURS, Tools, rclone_options
-from tests.bench.report import as_record, judge
-from tests.bench.resuming import run_resume_bench
-from tests.bench.scale import Scale
-from tests.bench.servers import Server, far_server, real_server, sink_server, waiting_server
-from tests.bench.workload import Target, Workload
-from tests.bench.workloads import build_slow_workload, build_workloads
+from tests.bench.servers.certificates import make_certificates
+from tests.bench.servers.server import Server, far_server, real_server, sink_server, waiting_server
+from tests.bench.workloads.catalog import build_slow_workload, build_workloads
+from tests.bench.workloads.commands import Commands
+from tests.bench.workloads.limits import measure_limits
+from tests.bench.workloads.scale import Scale
 
 Record = dict[str, Any]
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 
 from tests.bench.fixtures import Sizes
-from tests.bench.nginx_config import Settings
-from tests.bench.serving import NAME as SERVING
+from tests.bench.servers.sink_config import Settings
+from tests.bench.serving.rows import NAME as SERVING
 
 # Those that have a server of their own, which counts.
 _COUNTED = ("resume", "ls", "ls-records")

@@ -16,11 +16,11 @@ from typing import Any
 import pytest
 
 from orchestrator_cli.docgen.pages.benchmarks import fill_placeholders
-from tests.bench.measuring import CommandFailed, Figures, Run, run_command
-from tests.bench.nginx import find_nginx
+from tests.bench.measuring.command import CommandFailed, Figures, Run, run_command
+from tests.bench.measuring.report import judge, write_json
+from tests.bench.measuring.workload import Target
 from tests.bench.options import OWN_SERVER, WORKLOADS
-from tests.bench.report import judge, write_json
-from tests.bench.workload import Target
+from tests.bench.servers.nginx import find_nginx
 from tests.support.commands.running import PROJECT, process_environment
 
 OURS = Figures(1.0, 0.5, 100, 0.9, 1.2)

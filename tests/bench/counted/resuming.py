@@ -12,13 +12,13 @@ from pathlib import Path
 from typing import Any
 
 from orchestrator_cli.core.s3.part_plan import DOUBLING, plan_parts
-from tests.bench.counting import Call, CountingServer, run_counting_server
+from tests.bench.counted.counting import Call, CountingServer, run_counting_server
+from tests.bench.counted.unfinished import UnfinishedUploads
 from tests.bench.fixtures import NEW_ID, make_record
-from tests.bench.measuring import CommandFailed, Figures, Run, run_command, start_command
-from tests.bench.peers import OURS
-from tests.bench.report import Verdict, as_record, judge
-from tests.bench.unfinished import UnfinishedUploads
-from tests.bench.workload import Target
+from tests.bench.measuring.command import CommandFailed, Figures, Run, run_command, start_command
+from tests.bench.measuring.peers import OURS
+from tests.bench.measuring.report import Verdict, as_record, judge
+from tests.bench.measuring.workload import Target
 
 _KILLED = -9
 # So many threads hash as fast as this machine can.

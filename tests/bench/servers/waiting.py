@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from tests.bench.nginx import Nginx, free_port
+from tests.bench.servers.nginx import Nginx, free_port
 
 _END_OF_HEAD = b"\r\n\r\n"
 _GO_ON = b"HTTP/1.1 204 No Content\r\n\r\n"
@@ -49,7 +49,7 @@ def run_waiting_front(program: str, home: Path, sink: str, seconds: float) -> It
 
     Yields the endpoint, until the block ends.
     """
-    command = [sys.executable, "-m", "tests.bench.waiting", str(seconds)]
+    command = [sys.executable, "-m", "tests.bench.servers.waiting", str(seconds)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as asked:
         try:
             assert asked.stdout is not None

@@ -8,15 +8,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.certificates import client_environment
-from tests.bench.delaying import run_delaying_proxy
 from tests.bench.fixtures import IDS, Fixtures
-from tests.bench.nginx import find_nginx
-from tests.bench.nginx_config import SOCKET, Settings
-from tests.bench.real import run_real_server
-from tests.bench.sink import run_sink
-from tests.bench.sink_content import fill_sink
-from tests.bench.waiting import run_waiting_front
+from tests.bench.servers.certificates import client_environment
+from tests.bench.servers.delaying import run_delaying_proxy
+from tests.bench.servers.nginx import find_nginx
+from tests.bench.servers.real import run_real_server
+from tests.bench.servers.sink import run_sink
+from tests.bench.servers.sink_config import SOCKET, Settings
+from tests.bench.servers.sink_content import fill_sink
+from tests.bench.servers.waiting import run_waiting_front
 
 
 @dataclass(frozen=True, slots=True)

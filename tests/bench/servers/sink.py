@@ -11,8 +11,8 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench.nginx import Nginx, free_port
-from tests.bench.nginx_config import NS, XML, Settings, Stored, render_config
+from tests.bench.servers.nginx import Nginx, free_port
+from tests.bench.servers.sink_config import NS, XML, Settings, Stored, render_config
 
 _PAGE = 1000
 

@@ -7,12 +7,12 @@ import sys
 import tempfile
 from pathlib import Path
 
-from tests.bench.commands import CURL_AND_GREP, UPLOAD, Commands
 from tests.bench.fixtures import AGAIN_ID, LOG_ID, NEW_ID, SEARCHED_BYTES, Fixtures, Sizes
-from tests.bench.measuring import CommandFailed
-from tests.bench.peers import OURS, Tools, rclone_options
-from tests.bench.servers import Server
-from tests.bench.workload import Target, Workload
+from tests.bench.measuring.command import CommandFailed
+from tests.bench.measuring.peers import OURS, Tools, rclone_options
+from tests.bench.measuring.workload import Target, Workload
+from tests.bench.servers.server import Server
+from tests.bench.workloads.commands import CURL_AND_GREP, UPLOAD, Commands
 
 _KEPT_BYTES = 64 << 20
 # Of memory, for any upload.

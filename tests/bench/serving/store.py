@@ -25,9 +25,9 @@ from orchestrator_cli.core.executions.record.metadata import (
     Status,
 )
 from orchestrator_cli.core.executions.record.repository import serialise
-from tests.bench.certificates import make_certificates
-from tests.bench.nginx import Nginx, free_port
-from tests.bench.peers import BUCKET
+from tests.bench.measuring.peers import BUCKET
+from tests.bench.servers.certificates import make_certificates
+from tests.bench.servers.nginx import Nginx, free_port
 
 _DAY = datetime(2026, 1, 30, tzinfo=UTC)
 _NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'

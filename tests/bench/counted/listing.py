@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
-from tests.bench.counting import CountingServer, run_counting_server
-from tests.bench.crowd import HOUR_BUCKET, IN_THE_HOUR, Crowd
-from tests.bench.peers import BUCKET, OURS, Tools
-from tests.bench.workload import Target, Workload
+from tests.bench.counted.counting import CountingServer, run_counting_server
+from tests.bench.counted.crowd import HOUR_BUCKET, IN_THE_HOUR, Crowd
+from tests.bench.measuring.peers import BUCKET, OURS, Tools
+from tests.bench.measuring.workload import Target, Workload
 
 _HOUR_ALONE = "that hour alone"
 _FEWER_BUCKET = "fewer"

@@ -30,7 +30,7 @@ from tests.bench.fixtures import (
     make_record,
     small_paths,
 )
-from tests.bench.peers import BUCKET
+from tests.bench.measuring.peers import BUCKET
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -18,17 +18,17 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.boto_baseline import __file__ as boto_baseline
-from tests.bench.certificates import client_environment, make_certificates
-from tests.bench.crowd import Listing
-from tests.bench.delaying import run_delaying_proxy
+from tests.bench.counted.crowd import Listing
+from tests.bench.counted.resuming import run_resume_bench
 from tests.bench.fixtures import IDS, Sizes, make_fixtures
-from tests.bench.nginx import find_nginx
-from tests.bench.nginx_config import SOCKET, Settings
-from tests.bench.resuming import run_resume_bench
-from tests.bench.sink import run_sink
-from tests.bench.sink_content import fill_sink
-from tests.bench.waiting import run_waiting_front
+from tests.bench.servers.certificates import client_environment, make_certificates
+from tests.bench.servers.delaying import run_delaying_proxy
+from tests.bench.servers.nginx import find_nginx
+from tests.bench.servers.sink import run_sink
+from tests.bench.servers.sink_config import SOCKET, Settings
+from tests.bench.servers.sink_content import fill_sink
+from tests.bench.servers.waiting import run_waiting_front
+from tests.bench.workloads.boto_baseline import __file__ as boto_baseline
 from tests.support.commands.running import process_environment
 
 TINY = Sizes(3, 100, 1 << 20, 1 << 20, 1 << 20, 1, 1 << 20, slow_files=1, efs_files=1)
@@ -54,7 +54,7 @@ def test_a_tool_that_cannot_resume_is_seen_to_send_again(tmp_path: Path) -> None
 
 
 def test_a_listing_pages_as_s3_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.bench.crowd._PAGE", 3)
+    monkeypatch.setattr("tests.bench.counted.crowd._PAGE", 3)
     keys = [f"e/{a}/{b}" for a, b in product("ABCDE", ("l/x", "l/y", "m"))] + ["d", "e/A", "f"]
     listing = Listing(keys)
 

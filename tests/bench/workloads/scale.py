@@ -8,15 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.bench.commands import Commands
-from tests.bench.comparing import compare
 from tests.bench.fixtures import AGAIN_ID, NEW_ID, Fixtures, small_paths, write_sparse, write_tree
-from tests.bench.measuring import Figures
-from tests.bench.peers import OURS
-from tests.bench.report import Verdict, as_record
-from tests.bench.servers import Server
-from tests.bench.sink import write_listing
-from tests.bench.workload import Workload
+from tests.bench.measuring.command import Figures
+from tests.bench.measuring.comparing import compare
+from tests.bench.measuring.peers import OURS
+from tests.bench.measuring.report import Verdict, as_record
+from tests.bench.measuring.workload import Workload
+from tests.bench.servers.server import Server
+from tests.bench.servers.sink import write_listing
+from tests.bench.workloads.commands import Commands
 
 _COUNTS = (1_000, 10_000, 100_000)
 _QUICK_COUNTS = (50, 500)

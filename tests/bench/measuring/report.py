@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.measuring import Figures
-from tests.bench.peers import OURS
-from tests.bench.workload import Target
+from tests.bench.measuring.command import Figures
+from tests.bench.measuring.peers import OURS
+from tests.bench.measuring.workload import Target
 
 _NAME = 22
 _SECONDS = ("wall_seconds", "fastest_seconds", "slowest_seconds", "cpu_seconds")

@@ -13,9 +13,9 @@ from urllib.parse import quote
 
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result, Status
 from orchestrator_cli.core.executions.record.repository import serialise
-from tests.bench.counting import Answer, Call
-from tests.bench.documents import describe, document, refuse
-from tests.bench.peers import BUCKET
+from tests.bench.counted.counting import Answer, Call
+from tests.bench.counted.documents import describe, document, refuse
+from tests.bench.measuring.peers import BUCKET
 from tests.support.stored.executions import make_id
 
 HOUR_BUCKET = "hour"

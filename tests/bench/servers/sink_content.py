@@ -23,8 +23,8 @@ from tests.bench.fixtures import (
     write_noise,
     write_text,
 )
-from tests.bench.nginx_config import Stored
-from tests.bench.sink import write_listing
+from tests.bench.servers.sink import write_listing
+from tests.bench.servers.sink_config import Stored
 from tests.support.stored.executions import make_id
 from tests.support.stored.local_files import local_file
 

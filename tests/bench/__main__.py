@@ -10,14 +10,14 @@ from pathlib import Path
 from typing import cast
 
 from tests.bench.agenda import Agenda
-from tests.bench.facts import gather_facts
 from tests.bench.fixtures import make_fixtures
-from tests.bench.measuring import CommandFailed
+from tests.bench.measuring.command import CommandFailed
+from tests.bench.measuring.facts import gather_facts
+from tests.bench.measuring.peers import find_tools
+from tests.bench.measuring.report import print_record, write_json
 from tests.bench.options import parse_options, sizes_of
-from tests.bench.peers import find_tools
-from tests.bench.report import print_record, write_json
-from tests.bench.serving import NAME as SERVING
-from tests.bench.serving import bench_serving
+from tests.bench.serving.rows import NAME as SERVING
+from tests.bench.serving.rows import bench_serving
 
 
 def main() -> None:

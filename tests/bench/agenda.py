@@ -4,26 +4,27 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tests.bench.certificates import make_certificates
-from tests.bench.commands import Commands
-from tests.bench.comparing import compare
-from tests.bench.counting import CountingServer
-from tests.bench.crowd import run_crowd
-from tests.bench.fixtures import NEW_ID, Fixtures
-from tests.bench.limits import measure_limits
-from tests.bench.options import OWN_SERVER, settings_of
-from tests.bench.peers import BUCKET, OURS, Tools, rclone_options
-from tests.bench.report import as_record, judge
-from tests.bench.resuming import run_resume_bench
-from tests.bench.scale import Scale
-from tests.bench.servers import Server, far_server, real_server, sink_server
-from tests.bench.workloads import Workload, build_workloads
+from tests.bench.counted.counting import CountingServer
+from tests.bench.counted.listing import run_last_hour, run_records
+from tests.bench.counted.resuming import run_resume_bench
+from tests.bench.fixtures import NEW_ID, Fixtures, make_fixtures
+from tests.bench.measuring.comparing import compare
+from tests.bench.measuring.peers import BUCKET, OURS, Tools, rclone_options
+from tests.bench.measuring.report import as_record, judge
+from tests.bench.measuring.workload import Target, Workload
+from tests.bench.options import OWN_SERVER, sandbox_sizes_of, settings_of
+from tests.bench.servers.certificates import make_certificates
+from tests.bench.servers.server import Server, far_server, real_server, sink_server, waiting_server
+from tests.bench.workloads.catalog import build_slow_workload, build_workloads
+from tests.bench.workloads.commands import Commands
+from tests.bench.workloads.limits import measure_limits
+from tests.bench.workloads.scale import Scale
 
 Record = dict[str, Any]
 
@@ -53,10 +54,15 @@ class Agenda:
         if self.options.real and set(self.options.only) & set(OWN_SERVER):
             print(f"left out: {', '.join(OWN_SERVER)}: they have servers of their own")
             return
-        if "resume" in self.options.only:
-            yield self._measure_resume()
-        if "ls" in self.options.only:
-            yield self._measure_ls()
+        own: dict[str, Callable[[], Record]] = {
+            "download-moto": self._measure_sandbox,
+            "resume": self._measure_resume,
+            "ls": self._measure_last_hour,
+            "ls-records": self._measure_records,
+        }
+        for name, measure in own.items():
+            if name in self.options.only:
+                yield measure()
 
     def _server(self) -> AbstractContextManager[Server]:
         if self.options.real:
@@ -69,6 +75,10 @@ class Agenda:
         for workload in build_workloads(self.tools, self.files, *where, self.home):
             if workload.name in self.options.only:
                 yield self._compare(workload, server)
+        if "slow-upload" in self.options.only and not self.options.real:
+            for answer_ms in self.options.answer_ms:
+                with waiting_server(self.home, answer_ms) as slow:
+                    yield self._compare(build_slow_workload(self.tools, self.files, slow), slow)
 
     def _compare(self, workload: Workload, server: Server) -> Record:
         environment = self._environment() | server.environment
@@ -83,7 +93,7 @@ class Agenda:
         with self._server() as server:
             environment = self._environment() | server.environment
             make = Commands(self.tools, rclone_options(server.endpoint_url, server.ca_file))
-            for measure in (scale.small_files, scale.large_files):
+            for measure in (scale.small_files, scale.large_files, scale.most_files):
                 yield measure(make, environment, self.options.repeat, server)
 
     def _measure_resume(self) -> Record:
@@ -94,12 +104,34 @@ class Agenda:
             environment = self._environment() | far.environment
             return bench.measure(chosen, environment, self.options.repeat, far.name)
 
-    def _measure_ls(self) -> Record:
+    def _measure_last_hour(self) -> Record:
         with (
-            run_crowd(self.home, self.tools, self.options.executions) as (server, workload),
+            run_last_hour(self.home, self.tools, self.options.executions) as (server, workload),
             self._far(server) as far,
         ):
             return self._compare(workload, far)
+
+    def _measure_records(self) -> Record:
+        with (
+            run_records(self.home, self.tools, self.options.records) as (server, workload),
+            self._far(server) as far,
+        ):
+            return self._compare(workload, far)
+
+    def _measure_sandbox(self) -> Record:
+        home = self.home / "sandbox"
+        home.mkdir()
+        files = make_fixtures(home, sandbox_sizes_of(self.options))
+        with real_server(files) as server:
+            workloads = build_workloads(self.tools, files, server.endpoint_url, None, home)
+            (found,) = [one for one in workloads if one.name == "download-large"]
+            workload = replace(
+                found,
+                name="download-moto",
+                says=f"download one file of {self.options.sandbox_mb} MB from the sandbox",
+                targets=(Target("wall_seconds", "s5cmd", 1.0),),
+            )
+            return self._compare(workload, server)
 
     def _far(self, server: CountingServer) -> AbstractContextManager[Server]:
         ca_file = self.home / "ca.pem"

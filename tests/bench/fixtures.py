@@ -1,4 +1,4 @@
-"""The files and objects that the workloads work on, made once for a run."""
+"""The files that the workloads work on, made once for a run, and the ids of what is stored."""
 
 from __future__ import annotations
 
@@ -7,25 +7,27 @@ import os
 import random
 import time
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, RunnerType
 from orchestrator_cli.core.executions.record.repository import serialise
-from orchestrator_cli.core.s3.checksum import composite, hash_range, to_base64
-from orchestrator_cli.core.s3.part_plan import DOUBLING, plan_parts
-from tests.bench.nginx_config import Stored
-from tests.bench.sink import write_listing
-from tests.support.stored.executions import make_id
-from tests.support.stored.local_files import local_file
 
 NEW_ID = f"01J{'0' * 22}1"
 AGAIN_ID = f"01J{'0' * 20}A6A"
 DOWN_ID = f"01J{'0' * 20}D0N"
 LOG_ID = f"01J{'0' * 20}10G"
 LARGE_ID = f"01J{'0' * 20}B1G"
-IDS = {"new": NEW_ID, "again": AGAIN_ID, "down": DOWN_ID, "log": LOG_ID, "large": LARGE_ID}
-_LOG_BYTES = 4096
+SYNC_ID = f"01J{'0' * 20}EF5"
+IDS = {
+    "new": NEW_ID,
+    "again": AGAIN_ID,
+    "down": DOWN_ID,
+    "log": LOG_ID,
+    "large": LARGE_ID,
+    "sync": SYNC_ID,
+}
+_BENCH_ID = "bench-07"
 SEARCHED_BYTES = 64 * 1024
 # In each of the logs that are searched, once.
 NEEDLE = "ERROR: the watchdog bit"
@@ -47,13 +49,21 @@ class Sizes:
     several_bytes: int = 64 << 20
     sparse: bool = False
     logs: int = 1000
+    slow_files: int = 1000
+    efs_files: int = 20_000
 
 
 @dataclass(frozen=True, slots=True)
 class Fixtures:
-    """Local paths. Every small file holds `small`; the large ones hold no pattern."""
+    """Local paths. Every small file holds `small`; the large ones hold no pattern.
+
+    `slow` is what goes to a server that is slow; `raw` is what is to be stored of the EFS at `efs`.
+    """
 
     tree: Path
+    slow: Path
+    efs: Path
+    raw: Path
     small: bytes
     large: Path
     several: Path
@@ -64,8 +74,14 @@ def make_fixtures(home: Path, sizes: Sizes) -> Fixtures:
     """Write the local files."""
     chance = random.Random(1)
     small = chance.randbytes(sizes.small_bytes)
-    tree, several = home / "tree", home / "several"
-    write_tree(tree, sizes.small_files, small)
+    tree, slow, efs, several = (home / name for name in ("tree", "slow", "efs", "several"))
+    raw = efs / _BENCH_ID / SYNC_ID / "raw"
+    for root, count in (
+        (tree, sizes.small_files),
+        (slow, sizes.slow_files),
+        (raw, sizes.efs_files),
+    ):
+        write_tree(root, count, small)
     several.mkdir()
     for number in range(sizes.several_files):
         write_noise(several / f"{number}.bin", sizes.several_bytes)
@@ -74,7 +90,19 @@ def make_fixtures(home: Path, sizes: Sizes) -> Fixtures:
         write_sparse(large, sizes.large_bytes)
     else:
         write_noise(large, sizes.large_bytes)
-    return Fixtures(tree, small, large, several, sizes)
+    return Fixtures(tree, slow, efs, raw, small, large, several, sizes)
+
+
+def make_record(execution_id: str) -> bytes:
+    """Return the record of an execution that has begun; what is synced belongs to its bench."""
+    is_synced = execution_id == SYNC_ID
+    record = ExecutionMetadata(
+        execution_id=execution_id,
+        started_at=datetime.now(UTC),
+        runner_type=RunnerType.ONPREM if is_synced else None,
+        bench_id=_BENCH_ID if is_synced else None,
+    )
+    return serialise(record)
 
 
 def small_paths(count: int) -> list[str]:
@@ -122,91 +150,3 @@ def write_text(path: Path, size_bytes: int) -> str:
             file.write(block)
             digest.update(block)
     return digest.hexdigest()
-
-
-def fill_sink(home: Path, fixtures: Fixtures) -> Stored:
-    """Write what the sink serves, and return what it says of that."""
-    bucket = home / "www/bench"
-    (home / "www/lists").mkdir(parents=True)
-    paths = small_paths(fixtures.sizes.small_files)
-    etag = hashlib.md5(fixtures.small, usedforsecurity=False).hexdigest()
-    for execution_id in IDS.values():
-        root = bucket / "executions" / execution_id
-        (root / "artifacts/custom").mkdir(parents=True)
-        (root / "logs").mkdir()
-        record = ExecutionMetadata(execution_id=execution_id, started_at=datetime.now(UTC))
-        (root / "metadata.json").write_bytes(serialise(record))
-    for name, execution_id in (("again", AGAIN_ID), ("down", DOWN_ID)):
-        custom = bucket / "executions" / execution_id / "artifacts/custom"
-        for path in paths:
-            (custom / path).parent.mkdir(exist_ok=True)
-            (custom / path).write_bytes(fixtures.small)
-        (bucket / name).symlink_to(custom)
-        prefix = f"executions/{execution_id}/artifacts/custom/"
-        write_listing(home, name, prefix, paths, fixtures.sizes.small_bytes, etag)
-        write_listing(home, f"peer-{name}", f"{name}/", paths, fixtures.sizes.small_bytes, etag)
-    write_listing(home, "empty", "", [], 0, etag)
-    searched = _write_searched(home, fixtures.sizes.logs)
-    logs = bucket / "executions" / LOG_ID / "logs"
-    digests = {
-        "stdout.log": write_noise(logs / "stdout.log", _LOG_BYTES),
-        "runner.log": write_noise(logs / "runner.log", fixtures.sizes.log_bytes),
-        "bench.log": write_text(logs / "bench.log", fixtures.sizes.text_bytes),
-    }
-    custom = bucket / "executions" / LARGE_ID / "artifacts/custom"
-    (custom / "large.bin").symlink_to(fixtures.large.absolute())
-    prefix = f"executions/{LARGE_ID}/artifacts/custom/"
-    write_listing(home, "large", prefix, ["large.bin"], fixtures.sizes.large_bytes, etag)
-    large = {
-        "artifacts/custom/large.bin": fixtures.large,
-        "logs/stdout.log": fixtures.large,
-        **{f"artifacts/custom/{file.name}": file for file in fixtures.several.iterdir()},
-    }
-    composites = {
-        path: _completed(bucket / "executions" / NEW_ID / path, file)
-        for path, file in large.items()
-    }
-    return Stored(fixtures.small, digests, composites, DOUBLING, searched)
-
-
-def _write_searched(home: Path, count: int) -> bytes:
-    """Write so many executions of the last minutes, each with a log; return what each log holds."""
-    now = datetime.now(UTC)
-    line = "2026-01-31T08:00:{:02}.{:03}Z step {:05}: the voltage is as it should be\n"
-    lines = [line.format(number % 60, number % 1000, number) for number in range(2000)]
-    lines[500] = f"{NEEDLE}\n"
-    content = "".join(lines).encode()[: SEARCHED_BYTES - 1] + b"\n"
-    ids = [make_id(now - timedelta(seconds=60 + number / 10), number) for number in range(count)]
-    paths = [f"{one}/logs/stdout.log" for one in ids]
-    for path in paths:
-        log = home / "www/bench/executions" / path
-        log.parent.mkdir(parents=True)
-        log.write_bytes(content)
-    etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
-    write_listing(home, "searched", "executions/", paths, len(content), etag)
-    return content
-
-
-def _completed(stored: Path, file: Path) -> str:
-    """Make a file that has the size of an uploaded one; return its composite checksum."""
-    with stored.open("wb") as sized:
-        sized.truncate(file.stat().st_size)
-    digests = _part_digests(file)
-    whole = composite("sha256", digests)
-    return f"{to_base64(bytes.fromhex(whole.hex_digest))}-{len(digests)}"
-
-
-def _part_digests(file: Path) -> list[bytes]:
-    hollow = file.stat().st_blocks == 0
-    known: dict[int, bytes] = {}
-    digests = []
-    with local_file(file) as source:
-        for part in plan_parts(source.size_bytes, DOUBLING):
-            digest = known.get(part.size_bytes) or hash_range(
-                source, "sha256", part.offset_bytes, part.size_bytes
-            )
-            digests.append(digest)
-            if hollow:
-                # Of a file without a byte, parts of one size are all alike.
-                known[part.size_bytes] = digest
-    return digests

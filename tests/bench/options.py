@@ -6,18 +6,21 @@ import argparse
 from pathlib import Path
 
 from tests.bench.fixtures import Sizes
-from tests.bench.nginx_config import Settings
-from tests.bench.serving import NAME as SERVING
+from tests.bench.servers.sink_config import Settings
+from tests.bench.serving.rows import NAME as SERVING
 
 # Those that have a server of their own, which counts.
-_COUNTED = ("resume", "ls")
+_COUNTED = ("resume", "ls", "ls-records")
 _LIMITS = "limits"
-OWN_SERVER = (SERVING, _LIMITS, *_COUNTED)
+_SANDBOX = "download-moto"
+_SLOW = "slow-upload"
+OWN_SERVER = (SERVING, _LIMITS, _SANDBOX, *_COUNTED)
 WORKLOADS = (
     SERVING,
     _LIMITS,
     "small-upload",
     "again",
+    "sync-efs",
     "large-upload",
     "several-large",
     "stdin",
@@ -28,6 +31,8 @@ WORKLOADS = (
     "download-large",
     "grep",
     "help",
+    _SLOW,
+    _SANDBOX,
     *_COUNTED,
 )
 _USE_SMALL = {"small-upload", "again", "download"}
@@ -43,6 +48,11 @@ _QUICK = {
     "several": (4, 16),
     "executions": 3000,
     "logs": 50,
+    "answer_ms": (30, 150),
+    "slow_files": 100,
+    "efs_files": 500,
+    "sandbox_mb": 16,
+    "records": (500, 200),
 }
 _DEFAULTS = {
     "small_files": 2000,
@@ -51,6 +61,11 @@ _DEFAULTS = {
     "several": (8, 64),
     "executions": 100_000,
     "logs": 1000,
+    "answer_ms": (300, 1500),
+    "slow_files": 1000,
+    "efs_files": 20_000,
+    "sandbox_mb": 500,
+    "records": (10_000, 2000),
 }
 _MOST_SMALL_BYTES = 8 << 20
 
@@ -95,6 +110,11 @@ def _add_sizes(parser: argparse.ArgumentParser) -> None:
 def _add_server(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--real", action="store_true", help="against moto instead of the sink")
     parser.add_argument("--latency-ms", type=int, default=0, help="round trip to the server")
+    parser.add_argument(
+        "--answer-ms",
+        type=_counts,
+        help=f"what a response takes in {_SLOW}; with commas between",
+    )
     parser.add_argument("--tls", choices=("1.2", "1.3"), help="this version alone")
     parser.add_argument("--rsa", action="store_true", help="an RSA certificate")
     parser.add_argument(
@@ -122,6 +142,25 @@ def sizes_of(options: argparse.Namespace) -> Sizes:
         several_bytes=mib << 20 if "several-large" in chosen else _UNUSED_BYTES,
         sparse=options.sparse,
         logs=options.logs if "grep" in chosen else 1,
+        slow_files=options.slow_files if _SLOW in chosen else 1,
+        efs_files=options.efs_files if "sync-efs" in chosen else 1,
+    )
+
+
+def sandbox_sizes_of(options: argparse.Namespace) -> Sizes:
+    """Return next to no work but one file that is downloaded."""
+    least = _UNUSED_BYTES
+    return Sizes(
+        small_files=1,
+        small_bytes=1,
+        large_bytes=options.sandbox_mb * 10**6,
+        log_bytes=least,
+        text_bytes=least,
+        several_files=1,
+        several_bytes=least,
+        logs=1,
+        slow_files=1,
+        efs_files=1,
     )
 
 
@@ -136,10 +175,11 @@ def _all_that_fit(options: argparse.Namespace) -> list[str]:
         return []
     without: tuple[str, ...] = ()
     if options.real:
-        without = OWN_SERVER
+        without = (*OWN_SERVER, _SLOW)
     elif options.latency_ms:
-        # Its store and its clients are beside it, and the limits are no server's.
-        without = (SERVING, _LIMITS)
+        # Its store and its clients are beside it, and the limits are no server's. What waits for
+        # responses is not nearer elsewhere.
+        without = (SERVING, _LIMITS, _SANDBOX, _SLOW)
     return [name for name in WORKLOADS if name not in without]
 
 
@@ -149,6 +189,10 @@ def _names(text: str) -> list[str]:
         if name not in WORKLOADS:
             raise argparse.ArgumentTypeError(f"no such workload: {name}")
     return names
+
+
+def _counts(text: str) -> tuple[int, ...]:
+    return tuple(_count(one) for one in text.split(","))
 
 
 def _count(text: str) -> int:

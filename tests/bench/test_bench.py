@@ -16,16 +16,35 @@ from typing import Any
 import pytest
 
 from orchestrator_cli.docgen.pages.benchmarks import fill_placeholders
-from tests.bench.measuring import CommandFailed, Figures, Run, run_command
+from tests.bench.measuring.command import CommandFailed, Figures, Run, run_command
+from tests.bench.measuring.report import judge, write_json
+from tests.bench.measuring.workload import Target
 from tests.bench.options import OWN_SERVER, WORKLOADS
-from tests.bench.report import judge, write_json
-from tests.bench.sink import find_nginx
-from tests.bench.workloads import Target
+from tests.bench.servers.nginx import find_nginx
 from tests.support.commands.running import PROJECT, process_environment
 
 OURS = Figures(1.0, 0.5, 100, 0.9, 1.2)
 PEER = Figures(2.0, 0.4, 50, 1.9, 2.2)
+with_nginx = pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
 PAGE = {"ls", "machine", "beside", "targets", "boto3"}
+
+
+def run_bench(directory: Path, *options: str) -> list[dict[str, Any]]:
+    """Run the benchmark on small sizes, once and without peers, and return the results."""
+    file, peers = directory / "results.json", str(directory / "missing")
+    quick = ["--quick", "--repeat", "1", "--peers", peers, "--json", str(file), *options]
+    done = subprocess.run(
+        [sys.executable, "-m", "tests.bench", *quick],
+        cwd=PROJECT,
+        env=process_environment(None),
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "left out, not installed: aws, boto3, rclone, s5cmd" in done.stdout
+    results: list[dict[str, Any]] = json.loads(file.read_text())["results"]
+    return results
 
 
 def test_figures_are_medians() -> None:
@@ -89,7 +108,7 @@ def test_results_of_one_machine_are_kept_together(tmp_path: Path) -> None:
     assert json.loads(file.read_text())["results"] == [first]
 
 
-@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
+@with_nginx
 def test_what_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
     command = [sys.executable, "-m", "tests.bench", "--only", "log-small", "--repeat", "1000"]
     command += ["--peers", str(tmp_path / "missing"), "--dir", str(tmp_path)]
@@ -100,7 +119,7 @@ def test_what_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
         while not nginx:
             assert bench.poll() is None
             time.sleep(0.05)
-            nginx = "".join(one.read_text() for one in tmp_path.glob("bench-*/nginx.pid"))
+            nginx = "".join(one.read_text() for one in tmp_path.glob("bench-*/sink.pid"))
         bench.terminate()
         assert bench.wait(60) == 1
     with pytest.raises(ProcessLookupError):
@@ -108,28 +127,15 @@ def test_what_is_stopped_leaves_nothing_behind(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
+@with_nginx
 def test_every_workload_ends_well_without_peers(tmp_path: Path) -> None:
     """Every workload ends well, without peers: they are not there in the tests.
 
     But `serve`, which has a test of its own.
     """
     chosen = [name for name in WORKLOADS if name != "serve"]
-    file = tmp_path / "results.json"
-    quick = ["--quick", "--repeat", "1", "--peers", str(tmp_path / "missing"), "--json", str(file)]
-    quick += ["--only", ",".join(chosen)]
-    done = subprocess.run(
-        [sys.executable, "-m", "tests.bench", *quick],
-        cwd=PROJECT,
-        env=process_environment(None),
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "left out, not installed: aws, boto3, rclone, s5cmd" in done.stdout
-    results = json.loads(file.read_text())["results"]
-    assert [one["workload"] for one in results] == chosen
+    results = run_bench(tmp_path, "--only", ",".join(chosen))
+    assert list(dict.fromkeys(one["workload"] for one in results)) == chosen
     assert all(one["tools"].keys() >= {"orchestrator"} for one in results if "tools" in one)
     others = {one["workload"]: one["targets"] for one in results if one["workload"] in OWN_SERVER}
     assert others["ls"] == [
@@ -137,6 +143,24 @@ def test_every_workload_ends_well_without_peers(tmp_path: Path) -> None:
     ]
     assert others["resume"][0]["target"] == "sent again ≤ 1 × parts in flight"
     assert others["resume"][0]["met"]
+    slow = [one["server"] for one in results if one["workload"] == "slow-upload"]
+    assert slow == ["sink, 0.03 s a response", "sink, 0.15 s a response"]
+    (records,) = [one for one in results if one["workload"] == "ls-records"]
+    # One listing, and each record once.
+    assert records["tools"]["orchestrator"]["more"] == {"requests": 501}
+    assert [one["target"] for one in records["targets"]] == [
+        "CPU ≤ 1.5 s",
+        "memory ≤ 1.1 × 200 of them",
+    ]
+
+
+@with_nginx
+def test_how_cost_grows_is_measured(tmp_path: Path) -> None:
+    results = run_bench(tmp_path, "--scale", "--dir", str(tmp_path))
+    assert [one["workload"] for one in results] == ["scale-files", "scale-bytes", "scale-most"]
+    assert results[-1]["tools"].keys() == {"orchestrator", "again"}
+    assert [one["target"] for one in results[-1]["targets"]] == ["memory ≤ 100 MiB"]
+    assert results[-1]["targets"][0]["met"]
 
 
 def test_every_workload_has_its_place_on_the_page() -> None:
@@ -146,15 +170,16 @@ def test_every_workload_has_its_place_on_the_page() -> None:
     tools = {"orchestrator": asdict(OURS), "s5cmd": asdict(PEER)}
     results: list[Any] = [
         {"workload": name, "says": "x", "server": server, "tools": tools, "targets": []}
-        for name in (*WORKLOADS, "scale-files", "scale-bytes")
+        for name in (*WORKLOADS, "scale-files", "scale-bytes", "scale-most")
         for server in ("sink", "sink, 50 ms away")
     ]
     shown = fill_placeholders({"facts": {}, "results": results}, places)
     assert shown.keys() == places
     assert "1.00     0.90–1.20    0.50  100" in shown["ls"]
     assert shown["ls"].count("s5cmd") == 2
-    assert shown["beside"].splitlines()[0].split() == ["near", "50", "ms", "away"]
-    assert shown["beside"].splitlines()[2].split() == ["serve", *("0.50x", "1.25x") * 2]
+    lines = [line.split() for line in shown["beside"].splitlines()[:3]]
+    far = ["serve,", "50", "ms", "away", "0.50x", "1.25x"]
+    assert lines == [["wall", "CPU"], ["serve", "0.50x", "1.25x"], far]
     assert "not measured" in fill_placeholders({"facts": {}, "results": []}, places)["ls"]
     with pytest.raises(ValueError, match="no placeholder for ls"):
         fill_placeholders({"facts": {}, "results": results}, places - {"ls"})

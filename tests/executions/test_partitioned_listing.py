@@ -21,10 +21,10 @@ from orchestrator_cli.core.executions.ids import first_execution_id
 from orchestrator_cli.core.executions.keys import execution_prefix
 from orchestrator_cli.core.executions.listings.executions import list_execution_ids
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from tests.bench.certificates import make_certificates
-from tests.bench.counting import Answer, Call, CountingServer, run_counting_server
-from tests.bench.crowd import Crowd
-from tests.bench.peers import BUCKET
+from tests.bench.counted.counting import Answer, Call, CountingServer, run_counting_server
+from tests.bench.counted.crowd import Crowd
+from tests.bench.measuring.peers import BUCKET
+from tests.bench.servers.certificates import make_certificates
 from tests.support.stored.executions import make_id
 
 NOW = datetime(2026, 6, 1, tzinfo=UTC)
@@ -35,7 +35,7 @@ class CountedCrowd:
     """A bucket of very many executions behind HTTPS, which counts how many requests it is sent."""
 
     def __init__(self, executions: int) -> None:
-        self.answers = Crowd(executions, NOW).answer
+        self.answers = Crowd.of_last_hour(executions, NOW).answer
         self.requests: list[str] = []
         self.at_once = 0
         self.most_at_once = 0

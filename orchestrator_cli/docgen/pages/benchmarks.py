@@ -47,19 +47,17 @@ def fill_placeholders(measured: Mapping[str, Any], names: set[str]) -> dict[str,
 
 
 def _compare_servers(results: Sequence[Record]) -> Iterator[str]:
-    """Yield a line for each workload: the ratios of wall clock and CPU to s5cmd, by server."""
+    """Yield a line for each workload and server: the ratios of wall clock and CPU to s5cmd."""
     cells: dict[str, dict[str, str]] = {}
     for record in results:
         tools = record.get("tools", {})
         if _OURS in tools and _BESIDE in tools:
             ratios = _ratios(tools[_OURS], tools[_BESIDE])
-            cells.setdefault(record["workload"], {})[_where(record["server"])] = ratios
-    places = list(dict.fromkeys(where for those in cells.values() for where in those))
-    yield f"{'':16}" + "".join(f"{where:>18}" for where in places)
-    yield f"{'':16}" + f"{'wall':>11}{'CPU':>7}" * len(places)
+            cells.setdefault(record["workload"], {})[_distance(record["server"])] = ratios
+    yield f"{'':38}{'wall':>7}{'CPU':>7}"
     for workload, those in cells.items():
-        line = "".join(f"{those.get(where, ''):>18}" for where in places)
-        yield f"{workload:16}{line}".rstrip()
+        for distance, ratios in those.items():
+            yield f"{workload + distance:38}{ratios:>15}"
 
 
 def _compare_boto3(results: Sequence[Record]) -> str:
@@ -83,6 +81,12 @@ def _where(server: str) -> str:
         if server.startswith(name):
             return server.removeprefix(name).removeprefix(", ") or "near"
     return server
+
+
+def _distance(server: str) -> str:
+    """Return what is added to a workload's name: nothing near the server."""
+    where = _where(server)
+    return "" if where == "near" else f", {where}"
 
 
 def _describe(record: Record) -> str:
@@ -154,11 +158,9 @@ def _tell_requests(record: Record) -> Iterator[str]:
 
 def _judge(results: Sequence[Record]) -> Iterator[str]:
     for record in results:
-        where = _where(record["server"])
-        distance = "" if where == "near" else f", {where}"
         for one in record["targets"]:
-            verdict = ("met" if one["met"] else "missed") + distance
-            yield f"{record['workload']:16}{one['target']:42}{one['measured']:9.2f}  {verdict}"
+            verdict = ("met" if one["met"] else "missed") + _distance(record["server"])
+            yield f"{record['workload']:15}{one['target']:37}{one['measured']:7.2f}  {verdict}"
 
 
 def _literal(lines: Iterable[str]) -> str:

@@ -18,10 +18,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.load import Answers, Load, request_head, run_load
-from tests.bench.peers import BUCKET
-from tests.bench.report import write_json
-from tests.bench.serving_process import (
+from tests.bench.measuring.peers import BUCKET
+from tests.bench.measuring.report import write_json
+from tests.bench.servers.nginx import find_nginx
+from tests.bench.serving.load import Answers, Load, request_head, run_load
+from tests.bench.serving.process import (
     Serving,
     cpu_seconds,
     group_cpu_seconds,
@@ -29,8 +30,7 @@ from tests.bench.serving_process import (
     resident_mib,
     run_serving,
 )
-from tests.bench.serving_store import Store, run_store
-from tests.bench.sink import find_nginx
+from tests.bench.serving.store import Store, run_store
 
 NAME = "serve"
 _FILES = 20

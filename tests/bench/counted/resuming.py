@@ -8,19 +8,17 @@ from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
-from orchestrator_cli.core.executions.record.repository import serialise
 from orchestrator_cli.core.s3.part_plan import DOUBLING, plan_parts
-from tests.bench.counting import Call, CountingServer, run_counting_server
-from tests.bench.fixtures import NEW_ID
-from tests.bench.measuring import CommandFailed, Figures, Run, run_command, start_command
-from tests.bench.peers import OURS
-from tests.bench.report import Verdict, as_record
-from tests.bench.unfinished import UnfinishedUploads
+from tests.bench.counted.counting import Call, CountingServer, run_counting_server
+from tests.bench.counted.unfinished import UnfinishedUploads
+from tests.bench.fixtures import NEW_ID, make_record
+from tests.bench.measuring.command import CommandFailed, Figures, Run, run_command, start_command
+from tests.bench.measuring.peers import OURS
+from tests.bench.measuring.report import Verdict, as_record, judge
+from tests.bench.measuring.workload import Target
 
 _KILLED = -9
 # So many threads hash as fast as this machine can.
@@ -75,7 +73,7 @@ class ResumeBench:
             figures[tool] = Figures.of([run for run, _ in pairs], [more for _, more in pairs])
         gib = self.file.stat().st_size / (1 << 30)
         says = f"resume an upload of {gib:g} GiB that was killed at 50 %"
-        return as_record("resume", says, name, figures, _judge(figures[OURS].more))
+        return as_record("resume", says, name, figures, _judge(figures))
 
     def _once(
         self, command: list[str], environment: Mapping[str, str], ours: bool
@@ -139,8 +137,7 @@ class ResumeBench:
 @contextmanager
 def run_resume_bench(certificates: Path, file: Path) -> Iterator[ResumeBench]:
     """Serve an execution without files until the block ends."""
-    record = ExecutionMetadata(execution_id=NEW_ID, started_at=datetime.now(UTC))
-    uploads = UnfinishedUploads({f"executions/{NEW_ID}/metadata.json": serialise(record)})
+    uploads = UnfinishedUploads({f"executions/{NEW_ID}/metadata.json": make_record(NEW_ID)})
     with run_counting_server(uploads.answer, certificates) as server:
         yield ResumeBench(server, uploads, file)
 
@@ -165,7 +162,9 @@ def hash_parts(file: Path, parts: Mapping[int, int], threads: int) -> float:
     return time.monotonic() - begun
 
 
-def _judge(own: Mapping[str, float]) -> Iterator[Verdict]:
+def _judge(figures: Mapping[str, Figures]) -> Iterator[Verdict | None]:
+    yield judge(Target("wall_seconds", "s5cmd", 0.45), figures)
+    own = figures[OURS].more
     again = own["sent again MiB"] / max(own["in flight MiB"], 1e-6)
     yield Verdict("sent again ≤ 1 × parts in flight", again, 1.0)
     for name, threads in (("hashing s", 1), ("hashing in threads s", _HASHING_THREADS)):

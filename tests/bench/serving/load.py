@@ -58,7 +58,7 @@ def request_head(path: str, **headers: str) -> str:
 def run_load(load: Load) -> Answers:
     """Send the requests from a process of its own, and return what came back."""
     done = subprocess.run(
-        [sys.executable, "-m", "tests.bench.load"],
+        [sys.executable, "-m", "tests.bench.serving.load"],
         input=json.dumps(asdict(load)),
         stdout=subprocess.PIPE,
         text=True,

@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from tests.bench.launching import family
+from tests.bench.measuring.launching import family
 
 _KEPT_BYTES = 2000
 _LAUNCHER = Path(__file__).with_name("launching.py")

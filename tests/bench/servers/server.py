@@ -8,12 +8,15 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.certificates import client_environment
-from tests.bench.delaying import run_delaying_proxy
-from tests.bench.fixtures import IDS, Fixtures, fill_sink
-from tests.bench.nginx_config import Settings
-from tests.bench.real import run_real_server
-from tests.bench.sink import find_nginx, run_sink
+from tests.bench.fixtures import IDS, Fixtures
+from tests.bench.servers.certificates import client_environment
+from tests.bench.servers.delaying import run_delaying_proxy
+from tests.bench.servers.nginx import find_nginx
+from tests.bench.servers.real import run_real_server
+from tests.bench.servers.sink import run_sink
+from tests.bench.servers.sink_config import SOCKET, Settings
+from tests.bench.servers.sink_content import fill_sink
+from tests.bench.servers.waiting import run_waiting_front
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,13 +35,19 @@ def sink_server(
     home: Path, files: Fixtures, settings: Settings, latency_ms: int
 ) -> Iterator[Server]:
     """Run the sink until the block ends, so far away."""
-    nginx = find_nginx()
-    if nginx is None:
-        sys.exit("nginx is needed for the sink: apt-get install nginx-light, brew install nginx")
     with ExitStack() as stack:
-        sink = run_sink(nginx, home, IDS, fill_sink(home, files), settings)
+        sink = run_sink(_nginx(), home, IDS, fill_sink(home, files), settings)
         where, ca_file = stack.enter_context(sink), home / "ca.pem"
         yield stack.enter_context(far_server("sink", str(settings), where, ca_file, latency_ms))
+
+
+@contextmanager
+def waiting_server(home: Path, answer_ms: int) -> Iterator[Server]:
+    """Let the sink that is running take so long for each response, until the block ends."""
+    ca_file = home / "ca.pem"
+    with run_waiting_front(_nginx(), home, SOCKET, answer_ms / 1000) as where:
+        name = f"sink, {answer_ms / 1000:g} s a response"
+        yield Server(name, client_environment(where, ca_file), where, ca_file)
 
 
 @contextmanager
@@ -62,3 +71,10 @@ def real_server(files: Fixtures) -> Iterator[Server]:
     with run_real_server(files) as (environment, forget):
         where = environment["AWS_ENDPOINT_URL"]
         yield Server("moto", environment | {"S3_ENDPOINT_URL": where}, where, None, forget)
+
+
+def _nginx() -> str:
+    found = find_nginx()
+    if found is None:
+        sys.exit("nginx is needed for the sink: apt-get install nginx-light, brew install nginx")
+    return found

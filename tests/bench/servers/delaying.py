@@ -31,7 +31,13 @@ def run_delaying_proxy(port: int, round_trip_seconds: float) -> Iterator[int]:
     """Yield the port on loopback that leads to `port` with so much delay."""
     if not hasattr(os, "splice"):
         sys.exit("a server that is far away needs Linux")
-    command = [sys.executable, "-m", "tests.bench.delaying", str(port), str(round_trip_seconds)]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.bench.servers.delaying",
+        str(port),
+        str(round_trip_seconds),
+    ]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None

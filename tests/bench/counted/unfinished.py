@@ -12,8 +12,8 @@ from datetime import UTC, datetime
 from xml.etree import ElementTree as ET
 from xml.sax.saxutils import escape
 
-from tests.bench.counting import Answer, Call
-from tests.bench.documents import describe, document, http_now, refuse
+from tests.bench.counted.counting import Answer, Call
+from tests.bench.counted.documents import describe, document, http_now, refuse
 
 _PAGE = 1000
 

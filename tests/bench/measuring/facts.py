@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from tests.bench.peers import Tools, versions
+from tests.bench.measuring.peers import Tools, versions
 
 
 def gather_facts(tools: Tools) -> dict[str, Any]:

@@ -5,48 +5,19 @@ from __future__ import annotations
 import shutil
 import sys
 import tempfile
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 
-from tests.bench.commands import CURL_AND_GREP, Commands
-from tests.bench.fixtures import AGAIN_ID, LOG_ID, NEW_ID, SEARCHED_BYTES, Fixtures
-from tests.bench.measuring import CommandFailed
-from tests.bench.peers import OURS, Tools, rclone_options
+from tests.bench.fixtures import AGAIN_ID, LOG_ID, NEW_ID, SEARCHED_BYTES, Fixtures, Sizes
+from tests.bench.measuring.command import CommandFailed
+from tests.bench.measuring.peers import OURS, Tools, rclone_options
+from tests.bench.measuring.workload import Target, Workload
+from tests.bench.servers.server import Server
+from tests.bench.workloads.commands import CURL_AND_GREP, UPLOAD, Commands
 
 _KEPT_BYTES = 64 << 20
 # Of memory, for any upload.
 _MOST_MIB = 100
 _FAR_MS = 50
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """`figure` of ours is at most `most` times that of the peer; of nobody: in MiB.
-
-    It is judged where the server is `latency_ms` away.
-    """
-
-    figure: str
-    peer: str | None
-    most: float
-    latency_ms: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Workload:
-    """One kind of work: a command line for each tool, ours among them."""
-
-    name: str
-    says: str
-    commands: dict[str, list[str]]
-    targets: tuple[Target, ...] = ()
-    stdin: Path | None = None
-    # Not for what takes long: its file has just been written, and the others ran the same code.
-    warm_up: bool = True
-    before_each: Callable[[], object] = field(default=lambda: None)
-    # Raises CommandFailed where the work was not done; returns what else was measured.
-    after_each: Callable[[], Mapping[str, float]] = field(default=dict)
 
 
 def build_workloads(
@@ -58,7 +29,7 @@ def build_workloads(
     log = f"executions/{LOG_ID}/logs"
     sizes = files.sizes
     gib = sizes.large_bytes / (1 << 30)
-    small = f"{sizes.small_files:,} files of {sizes.small_bytes / 1024:g} KiB"
+    small = _small(sizes.small_files, sizes)
     return [
         Workload(
             "small-upload",
@@ -77,6 +48,12 @@ def build_workloads(
             "upload them again: ours compares contents, the others size and time",
             make.sync(files.tree, AGAIN_ID),
             (Target("wall_seconds", "s5cmd", 0.8), Target("peak_mib", None, _MOST_MIB)),
+        ),
+        Workload(
+            "sync-efs",
+            f"sync-efs of {_small(sizes.efs_files, sizes)} for the first time, beside their upload",
+            make.sync_efs(files),
+            (Target("cpu_seconds", UPLOAD, 1.0), Target("peak_mib", None, _MOST_MIB)),
         ),
         Workload(
             "large-upload",
@@ -163,6 +140,23 @@ def build_workloads(
             (Target("cpu_seconds", "import click", 1.1),),
         ),
     ]
+
+
+def build_slow_workload(tools: Tools, files: Fixtures, server: Server) -> Workload:
+    """Return an upload to a server that takes a while for each response, beside who sends many."""
+    make = Commands(tools, rclone_options(server.endpoint_url, server.ca_file))
+    commands = make.copy(files.slow, NEW_ID)
+    return Workload(
+        "slow-upload",
+        f"upload {_small(files.sizes.slow_files, files.sizes)}",
+        {name: line for name, line in commands.items() if name in (OURS, "s5cmd")},
+        (Target("wall_seconds", "s5cmd", 0.9), Target("peak_mib", None, _MOST_MIB)),
+        warm_up=False,
+    )
+
+
+def _small(count: int, sizes: Sizes) -> str:
+    return f"{count:,} files of {sizes.small_bytes / 1024:g} KiB"
 
 
 def _check_files(directory: Path, count: int) -> dict[str, float]:

@@ -6,14 +6,8 @@ It has finished executions of some files each: a listing, a manifest, and the lo
 from __future__ import annotations
 
 import hashlib
-import os
-import signal
-import socket
-import ssl
-import subprocess
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -31,26 +25,14 @@ from orchestrator_cli.core.executions.record.metadata import (
     Status,
 )
 from orchestrator_cli.core.executions.record.repository import serialise
-from tests.bench.certificates import make_certificates
-from tests.bench.peers import BUCKET
+from tests.bench.measuring.peers import BUCKET
+from tests.bench.servers.certificates import make_certificates
+from tests.bench.servers.nginx import Nginx, free_port
 
-_START_SECONDS = 20
 _DAY = datetime(2026, 1, 30, tzinfo=UTC)
 _NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
-_CONFIG = """\
-{user}
-worker_processes 1;
-pid {home}/nginx.pid;
-error_log {home}/error.log;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  client_body_temp_path {home}/tmp;
-  proxy_temp_path {home}/tmp;
-  fastcgi_temp_path {home}/tmp;
-  uwsgi_temp_path {home}/tmp;
-  scgi_temp_path {home}/tmp;
+_HTTP = """\
   keepalive_requests 10000000;
   keepalive_timeout 1h;
   sendfile on;
@@ -73,7 +55,6 @@ http {{
       if ($listed) {{ rewrite ^ /lists/$listed.xml? last; }}
     }}
   }}
-}}
 """
 
 
@@ -90,26 +71,11 @@ class Store:
 @contextmanager
 def run_store(nginx: str, home: Path, executions: int, files: int) -> Iterator[Store]:
     """Serve so many executions of so many files from below `home` until the block ends."""
-    (home / "tmp").mkdir()
     make_certificates(home)
     execution_ids = [_write_execution(home, number, files) for number in range(executions)]
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = int(probe.getsockname()[1])
-    # Its workers would give up root's rights, and the files are in a directory of root's.
-    user = "user root;" if os.geteuid() == 0 else ""
-    (home / "nginx.conf").write_text(_CONFIG.format(user=user, home=home, port=port))
-    command = [nginx, "-p", str(home), "-c", str(home / "nginx.conf"), "-g", "daemon off;"]
-    # A session of its own: its workers must end with it, whatever ends this process.
-    with subprocess.Popen(command, start_new_session=True) as process:
-        try:
-            store = Store(f"https://localhost:{port}", home / "ca.pem", process.pid, execution_ids)
-            _await(process, port, store.ca_file)
-            yield store
-        finally:
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGTERM)
-            process.wait()
+    port = free_port()
+    with Nginx(nginx, home, "store").run(_HTTP.format(home=home, port=port), port) as pid:
+        yield Store(f"https://localhost:{port}", home / "ca.pem", pid, execution_ids)
 
 
 def _write_execution(home: Path, number: int, files: int) -> str:
@@ -177,18 +143,3 @@ def _listing(execution_id: str, manifest: list[Artifact], metadata: Path) -> str
 
 def _md5(text: str) -> str:
     return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _await(process: subprocess.Popen[bytes], port: int, ca_file: Path) -> None:
-    trust = ssl.create_default_context(cafile=str(ca_file))
-    deadline = time.monotonic() + _START_SECONDS
-    while time.monotonic() < deadline and process.poll() is None:
-        try:
-            with (
-                socket.create_connection(("127.0.0.1", port), 1) as plain,
-                trust.wrap_socket(plain, server_hostname="localhost"),
-            ):
-                return
-        except OSError:
-            time.sleep(0.05)
-    raise OSError("nginx did not start")

@@ -5,19 +5,13 @@ from __future__ import annotations
 import shlex
 from pathlib import Path
 
-from tests.bench.fixtures import DOWN_ID, LARGE_ID, LOG_ID, NEEDLE, NEW_ID, PATTERN
-from tests.bench.peers import (
-    BOTO3_CRT,
-    BUCKET,
-    CURL_ALONE,
-    OURS,
-    S5CMD_ITSELF,
-    Tools,
-    boto_baseline,
-    curl_baseline,
-)
+from tests.bench.fixtures import DOWN_ID, LARGE_ID, LOG_ID, NEEDLE, NEW_ID, PATTERN, Fixtures
+from tests.bench.measuring.peers import BOTO3_CRT, BUCKET, CURL_ALONE, OURS, S5CMD_ITSELF, Tools
 
 CURL_AND_GREP = "curl | grep"
+UPLOAD = "upload"
+_BOTO_BASELINE = str(Path(__file__).with_name("boto_baseline.py"))
+_CURL_BASELINE = str(Path(__file__).with_name("curl_baseline.py"))
 
 
 class Commands:
@@ -40,9 +34,9 @@ class Commands:
                 S5CMD_ITSELF: ("cp", path, f"s3://{BUCKET}/new/"),
                 "aws": ("s3", "cp", *aws, "--only-show-errors", path, f"s3://{BUCKET}/new/"),
                 "rclone": ("copy", *self._rclone, str(source), f":s3:{BUCKET}/new"),
-                "boto3": (boto_baseline(), str(source), "new/", "classic"),
-                BOTO3_CRT: (boto_baseline(), str(source), "new/", "crt"),
-                **({CURL_ALONE: (curl_baseline(), str(source), "new/")} if small else {}),
+                "boto3": (_BOTO_BASELINE, str(source), "new/", "classic"),
+                BOTO3_CRT: (_BOTO_BASELINE, str(source), "new/", "crt"),
+                **({CURL_ALONE: (_CURL_BASELINE, str(source), "new/")} if small else {}),
             },
             small,
         )
@@ -58,6 +52,14 @@ class Commands:
                 "aws": ("s3", "sync", "--only-show-errors", f"{source}/", again),
             }
         )
+
+    def sync_efs(self, files: Fixtures) -> dict[str, list[str]]:
+        """Store what a bench left, and the same by `upload`; what has just changed too."""
+        syncing = ("sync-efs", "--root", str(files.efs), "--settle", "0s")
+        return {
+            OURS: self._tools.command(OURS, *syncing),
+            UPLOAD: self._tools.command(OURS, "upload", NEW_ID, str(files.raw)),
+        }
 
     def pipe(self) -> dict[str, list[str]]:
         """Upload standard input."""

@@ -11,14 +11,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
 from itertools import product
 from typing import TYPE_CHECKING
 
 import boto3
 
-from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
-from orchestrator_cli.core.executions.record.repository import serialise
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.sandbox.sandbox import start_sandbox
 from tests.bench.fixtures import (
@@ -28,10 +25,12 @@ from tests.bench.fixtures import (
     LARGE_ID,
     LOG_ID,
     NEW_ID,
+    SYNC_ID,
     Fixtures,
+    make_record,
     small_paths,
 )
-from tests.bench.peers import BUCKET
+from tests.bench.measuring.peers import BUCKET
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -58,8 +57,9 @@ def run_real_server(files: Fixtures) -> Iterator[tuple[dict[str, str], Callable[
         )
 
         def forget() -> None:
-            for prefix in ("new/", f"executions/{NEW_ID}/artifacts/", f"executions/{NEW_ID}/logs/"):
-                _remove(client, prefix)
+            _remove(client, "new/")
+            for execution_id, room in product((NEW_ID, SYNC_ID), ("artifacts", "logs")):
+                _remove(client, f"executions/{execution_id}/{room}/")
 
         yield sandbox.environment(), forget
 
@@ -71,8 +71,7 @@ def _fill(client: S3Client, files: Fixtures) -> None:
         client.put_object(Bucket=BUCKET, Key=key, Body=body, Metadata={SHA256_METADATA: digest})
 
     for execution_id in IDS.values():
-        record = ExecutionMetadata(execution_id=execution_id, started_at=datetime.now(UTC))
-        put(f"executions/{execution_id}/metadata.json", serialise(record))
+        put(f"executions/{execution_id}/metadata.json", make_record(execution_id))
     roots = [
         "again",
         "down",

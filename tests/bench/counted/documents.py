@@ -6,8 +6,8 @@ import hashlib
 from datetime import UTC, datetime
 from email.utils import format_datetime
 
-from tests.bench.counting import Answer
-from tests.bench.nginx_config import NS, XML
+from tests.bench.counted.counting import Answer
+from tests.bench.servers.sink_config import NS, XML
 
 _AS_XML = {"Content-Type": "application/xml"}
 

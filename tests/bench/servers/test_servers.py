@@ -10,6 +10,7 @@ import ssl
 import sys
 import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from datetime import datetime
 from itertools import product
@@ -17,17 +18,20 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.boto_baseline import __file__ as boto_baseline
-from tests.bench.certificates import client_environment, make_certificates
-from tests.bench.crowd import Listing
-from tests.bench.delaying import run_delaying_proxy
-from tests.bench.fixtures import IDS, Sizes, fill_sink, make_fixtures
-from tests.bench.nginx_config import Settings
-from tests.bench.resuming import run_resume_bench
-from tests.bench.sink import find_nginx, run_sink
+from tests.bench.counted.crowd import Listing
+from tests.bench.counted.resuming import run_resume_bench
+from tests.bench.fixtures import IDS, Sizes, make_fixtures
+from tests.bench.servers.certificates import client_environment, make_certificates
+from tests.bench.servers.delaying import run_delaying_proxy
+from tests.bench.servers.nginx import find_nginx
+from tests.bench.servers.sink import run_sink
+from tests.bench.servers.sink_config import SOCKET, Settings
+from tests.bench.servers.sink_content import fill_sink
+from tests.bench.servers.waiting import run_waiting_front
+from tests.bench.workloads.boto_baseline import __file__ as boto_baseline
 from tests.support.commands.running import process_environment
 
-TINY = Sizes(3, 100, 1 << 20, 1 << 20, 1 << 20, 1, 1 << 20)
+TINY = Sizes(3, 100, 1 << 20, 1 << 20, 1 << 20, 1, 1 << 20, slow_files=1, efs_files=1)
 
 
 def test_a_tool_that_cannot_resume_is_seen_to_send_again(tmp_path: Path) -> None:
@@ -50,7 +54,7 @@ def test_a_tool_that_cannot_resume_is_seen_to_send_again(tmp_path: Path) -> None
 
 
 def test_a_listing_pages_as_s3_does(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("tests.bench.crowd._PAGE", 3)
+    monkeypatch.setattr("tests.bench.counted.crowd._PAGE", 3)
     keys = [f"e/{a}/{b}" for a, b in product("ABCDE", ("l/x", "l/y", "m"))] + ["d", "e/A", "f"]
     listing = Listing(keys)
 
@@ -107,6 +111,36 @@ def test_the_sink_is_set_up_as_asked(tmp_path: Path) -> None:
         connection.send(b"x")
         assert connection.getresponse().status == 200
         connection.close()
+
+
+@pytest.mark.skipif(find_nginx() is None, reason="nginx is not installed")
+def test_a_server_that_waits_lets_all_wait_at_once(tmp_path: Path) -> None:
+    nginx = find_nginx()
+    assert nginx is not None
+    make_certificates(tmp_path)
+    trust = ssl.create_default_context(cafile=str(tmp_path / "ca.pem"))
+    stored = fill_sink(tmp_path, make_fixtures(tmp_path, TINY))
+    count, seconds = 40, 0.5
+
+    def put(number: int) -> tuple[int, str | None]:
+        connection = http.client.HTTPSConnection("localhost", port, context=trust)
+        headers = {"If-None-Match": "*"}
+        connection.request("PUT", f"/bench/new/{number}", b"x" * 4096, headers)
+        answer = connection.getresponse()
+        connection.close()
+        assert time.monotonic() - begun >= seconds
+        return answer.status, answer.getheader("ETag")
+
+    with (
+        run_sink(nginx, tmp_path, IDS, stored, Settings()),
+        run_waiting_front(nginx, tmp_path, SOCKET, seconds) as endpoint_url,
+        ThreadPoolExecutor(count) as clients,
+    ):
+        port = int(endpoint_url.rpartition(":")[2])
+        begun = time.monotonic()
+        # As the sink itself answers.
+        assert set(clients.map(put, range(count))) == {(201, f'"{"0123456789abcdef" * 2}"')}
+        assert time.monotonic() - begun < count * seconds / 2
 
 
 @pytest.mark.skipif(not hasattr(os, "splice"), reason="the delaying proxy needs Linux")

@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.bench.peers import OURS, find_tools
+from tests.bench.measuring.peers import OURS, find_tools
 
 _START_SECONDS = 60
 _TICKS = os.sysconf("SC_CLK_TCK")

@@ -11,10 +11,10 @@ from pathlib import Path
 import pytest
 
 from orchestrator_cli.docgen.pages import benchmarks
-from tests.bench.load import Load, request_head, run_load
-from tests.bench.serving import Extent, build_kinds, run_setting
-from tests.bench.serving_process import resident_mib
-from tests.bench.sink import find_nginx
+from tests.bench.servers.nginx import find_nginx
+from tests.bench.serving.load import Load, request_head, run_load
+from tests.bench.serving.process import resident_mib
+from tests.bench.serving.rows import Extent, build_kinds, run_setting
 from tests.support.commands.running import PROJECT, process_environment
 from tests.support.commands.serving import Serve
 

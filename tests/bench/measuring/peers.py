@@ -73,13 +73,3 @@ def rclone_options(endpoint_url: str, ca_file: Path | None) -> tuple[str, ...]:
         # Its own way of sending parts looks for the object afterwards.
         *("--multi-thread-cutoff", "1P"),
     )
-
-
-def boto_baseline() -> str:
-    """Return the baseline's script."""
-    return str(Path(__file__).with_name("boto_baseline.py"))
-
-
-def curl_baseline() -> str:
-    """Return the script of the requests alone."""
-    return str(Path(__file__).with_name("curl_baseline.py"))

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from tests.bench.commands import Commands
-from tests.bench.comparing import compare
-from tests.bench.fixtures import NEW_ID, Fixtures, write_sparse, write_tree
-from tests.bench.measuring import Figures
-from tests.bench.peers import OURS
-from tests.bench.report import Verdict, as_record
-from tests.bench.servers import Server
-from tests.bench.workloads import Workload
+from tests.bench.fixtures import AGAIN_ID, NEW_ID, Fixtures, small_paths, write_sparse, write_tree
+from tests.bench.measuring.command import Figures
+from tests.bench.measuring.comparing import compare
+from tests.bench.measuring.peers import OURS
+from tests.bench.measuring.report import Verdict, as_record
+from tests.bench.measuring.workload import Workload
+from tests.bench.servers.server import Server
+from tests.bench.servers.sink import write_listing
+from tests.bench.workloads.commands import Commands
 
 _COUNTS = (1_000, 10_000, 100_000)
 _QUICK_COUNTS = (50, 500)
+_MOST = 1_000_000
+_QUICK_MOST = 2_000
+# Of each, where there are the most.
+_MOST_FILES_BYTES = 64
 _GIB = (1.0, 10.0, 50.0)
 _QUICK_GIB = (1 / 64, 1 / 16)
 _PER_FILE = "CPU µs a file"
@@ -41,6 +47,8 @@ class Scale:
             self._large[gib] = files.several / f"sparse-{gib:g}.bin"
             write_sparse(self._large[gib], int(gib * (1 << 30)))
         self._small_bytes = files.sizes.small_bytes
+        self._most = _QUICK_MOST if quick else _MOST
+        self._home = home
 
     def small_files(
         self, make: Commands, environment: Mapping[str, str], repeat: int, server: Server
@@ -72,6 +80,28 @@ class Scale:
         own = list(named.values())
         says = "upload larger and larger sparse files"
         return as_record("scale-bytes", says, server.name, named, _judge(own, _PER_GIB))
+
+    def most_files(
+        self, make: Commands, environment: Mapping[str, str], repeat: int, server: Server
+    ) -> dict[str, Any]:
+        """Upload very many files, and again where they are stored already, ours alone, once."""
+        tree, content = self._home / "tree-most", bytes(range(_MOST_FILES_BYTES))
+        write_tree(tree, self._most, content)
+        etag = hashlib.md5(content, usedforsecurity=False).hexdigest()
+        prefix = f"executions/{AGAIN_ID}/artifacts/custom/"
+        paths = small_paths(self._most)
+        write_listing(self._home, "again", prefix, paths, _MOST_FILES_BYTES, etag)
+        named = {}
+        for name, execution_id in ((OURS, NEW_ID), ("again", AGAIN_ID)):
+            commands = {OURS: make.copy(tree, execution_id)[OURS]}
+            workload = Workload(name, "", commands, warm_up=False)
+            one = compare(workload, environment, 1, server.forget)[OURS]
+            named[name] = replace(one, more={_PER_FILE: one.cpu_seconds / self._most * 1e6})
+        says = f"upload {self._most:,} files of {_MOST_FILES_BYTES} bytes, and again"
+        memory = Verdict(
+            f"memory ≤ {_MOST_MIB:g} MiB", max(one.peak_mib for one in named.values()), _MOST_MIB
+        )
+        return as_record("scale-most", says, server.name, named, [memory])
 
 
 def _compare(

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from tests.bench.measuring import CommandFailed, Figures, Run, run_command
-from tests.bench.peers import OURS
-from tests.bench.workloads import Workload
+from tests.bench.measuring.command import CommandFailed, Figures, Run, run_command
+from tests.bench.measuring.peers import OURS
+from tests.bench.measuring.workload import Workload
 
 _MOST_TIMES_UNJUDGED = 3
 

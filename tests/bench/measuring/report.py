@@ -8,9 +8,9 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tests.bench.measuring import Figures
-from tests.bench.peers import OURS
-from tests.bench.workloads import Target
+from tests.bench.measuring.command import Figures
+from tests.bench.measuring.peers import OURS
+from tests.bench.measuring.workload import Target
 
 _NAME = 22
 _SECONDS = ("wall_seconds", "fastest_seconds", "slowest_seconds", "cpu_seconds")
@@ -19,7 +19,7 @@ _NAMES = {"wall_seconds": "wall", "cpu_seconds": "CPU", "peak_mib": "memory"}
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """A target beside what was measured: a ratio, or MiB where there is no peer."""
+    """A target beside what was measured: a ratio, or MiB or seconds where there is no peer."""
 
     text: str
     value: float
@@ -36,7 +36,8 @@ def judge(target: Target, figures: Mapping[str, Figures]) -> Verdict | None:
     own = _figure(figures[OURS], target.figure)
     name = _NAMES.get(target.figure, target.figure)
     if target.peer is None:
-        return Verdict(f"{name} ≤ {target.most:g} MiB", own, target.most)
+        unit = "MiB" if target.figure == "peak_mib" else "s"
+        return Verdict(f"{name} ≤ {target.most:g} {unit}", own, target.most)
     if target.peer not in figures:
         return None
     ratio = own / max(_figure(figures[target.peer], target.figure), 1e-9)

@@ -1,29 +1,25 @@
-"""Two buckets to list: one of very many executions, and one of the last hour's alone.
+"""Buckets of very many executions, listed as S3 does.
 
-What is listed is honoured as S3 does: prefix, delimiter, where to start, a thousand a page.
+What is listed is honoured: prefix, delimiter, where to start, a thousand a page.
 """
 
 from __future__ import annotations
 
 import random
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import datetime, timedelta
 from urllib.parse import quote
 
-from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
+from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Result, Status
 from orchestrator_cli.core.executions.record.repository import serialise
-from tests.bench.counting import Answer, Call, CountingServer, run_counting_server
-from tests.bench.documents import describe, document, refuse
-from tests.bench.peers import BUCKET, OURS, Tools
-from tests.bench.workloads import Target, Workload
+from tests.bench.counted.counting import Answer, Call
+from tests.bench.counted.documents import describe, document, refuse
+from tests.bench.measuring.peers import BUCKET
 from tests.support.stored.executions import make_id
 
-_HOUR_BUCKET = "hour"
-_HOUR_ALONE = "that hour alone"
-_IN_THE_HOUR = 100
+HOUR_BUCKET = "hour"
+IN_THE_HOUR = 100
 _PAGE = 1000
 # After every character that a key here has.
 _AFTER_ALL = "~"
@@ -56,21 +52,55 @@ class Listing:
 
 
 class Crowd:
-    """Answers listings of both buckets, and reads of the last hour's metadata."""
+    """Answers listings of buckets by name, and reads of the metadata that is known by key."""
 
-    def __init__(self, executions: int, now: datetime) -> None:
-        """Make so many executions, a hundred of them in the hour before `now`."""
+    def __init__(
+        self, buckets: Mapping[str, Sequence[str]], metadata: Mapping[str, Answer]
+    ) -> None:
+        """Take the ids of the executions in each bucket."""
+        self._listings = {
+            name: Listing([key for one in ids for key in _keys(one)])
+            for name, ids in buckets.items()
+        }
+        self._metadata = metadata
+
+    @classmethod
+    def of_last_hour(cls, executions: int, now: datetime) -> Crowd:
+        """Return so many executions, and in a bucket of their own those of the hour before `now`.
+
+        These are a hundred, they are running, and only their metadata is known.
+        """
         chance = random.Random(2)
         # Young enough to stay in the hour while it is measured, and old enough to be outside.
-        ages = [chance.uniform(60, 1200) for _ in range(min(_IN_THE_HOUR, executions))]
-        young = [make_id(now - timedelta(seconds=age), n) for n, age in enumerate(ages)]
-        ages = [chance.uniform(7200, 3e7) for _ in range(executions - len(young))]
-        old = [make_id(now - timedelta(seconds=age), n) for n, age in enumerate(ages)]
-        self._listings = {
-            BUCKET: Listing([key for one in old + young for key in _keys(one)]),
-            _HOUR_BUCKET: Listing([key for one in young for key in _keys(one)]),
-        }
-        self._metadata = {_keys(one)[0]: _metadata(one, now) for one in young}
+        ages = [chance.uniform(60, 1200) for _ in range(min(IN_THE_HOUR, executions))]
+        young = _ids(ages, now)
+        old = _ids([chance.uniform(7200, 3e7) for _ in range(executions - len(young))], now)
+        records = (
+            ExecutionMetadata(execution_id=one, started_at=now, test_suite="smoke") for one in young
+        )
+        return cls({BUCKET: young + old, HOUR_BUCKET: young}, _describe(records))
+
+    @classmethod
+    def of_finished(cls, buckets: Mapping[str, int], now: datetime) -> Crowd:
+        """Return buckets of so many finished executions of the days before `now`."""
+        chance = random.Random(3)
+        ages = [chance.uniform(7200, 2e6) for _ in range(max(buckets.values()))]
+        ids = _ids(ages, now)
+        records = (
+            ExecutionMetadata(
+                execution_id=one,
+                started_at=now - timedelta(seconds=age),
+                ended_at=now,
+                test_suite="smoke",
+                bench_id="bench-07",
+                status=Status.COMPLETED,
+                result=Result.PASS,
+                artifact_count=len(_FILES),
+                labels={"branch": "main", "commit": "0" * 40},
+            )
+            for one, age in zip(ids, ages, strict=True)
+        )
+        return cls({name: ids[:count] for name, count in buckets.items()}, _describe(records))
 
     def answer(self, call: Call) -> Answer:
         """Answer one request; what is not known is answered with 501."""
@@ -105,37 +135,8 @@ class Crowd:
         )
 
 
-@contextmanager
-def run_crowd(
-    certificates: Path, tools: Tools, executions: int
-) -> Iterator[tuple[CountingServer, Workload]]:
-    """Serve both buckets until the block ends, and yield what lists them."""
-    crowd = Crowd(executions, datetime.now(UTC))
-    with run_counting_server(crowd.answer, certificates) as server:
-        yield server, _workload(tools, server, executions)
-
-
-def _workload(tools: Tools, server: CountingServer, executions: int) -> Workload:
-    ours = tools.command(OURS, "ls", "--since", "1h")
-    alone = tools.command(OURS, "--bucket", _HOUR_BUCKET, "ls", "--since", "1h")
-    whole = f"s3://{BUCKET}/executions/"
-    peers = {"s5cmd": ("ls", whole), "aws": ("s3", "ls", whole)}
-    return Workload(
-        "ls",
-        f"list the last hour's {_IN_THE_HOUR} of {executions:,} executions; the others list all",
-        {
-            OURS: ours,
-            _HOUR_ALONE: alone,
-            **{
-                name: tools.command(name, *arguments)
-                for name, arguments in peers.items()
-                if name in tools.paths
-            },
-        },
-        (Target("requests", _HOUR_ALONE, 1.0),),
-        before_each=server.forget,
-        after_each=lambda: {"requests": float(len(server.forget()))},
-    )
+def _ids(ages: Sequence[float], now: datetime) -> list[str]:
+    return [make_id(now - timedelta(seconds=age), number) for number, age in enumerate(ages)]
 
 
 def _keys(execution_id: str) -> list[str]:
@@ -143,6 +144,5 @@ def _keys(execution_id: str) -> list[str]:
     return [f"{root}metadata.json", *(root + name for name in _FILES)]
 
 
-def _metadata(execution_id: str, now: datetime) -> Answer:
-    record = ExecutionMetadata(execution_id=execution_id, started_at=now, test_suite="smoke")
-    return describe(serialise(record))
+def _describe(records: Iterable[ExecutionMetadata]) -> dict[str, Answer]:
+    return {_keys(one.execution_id)[0]: describe(serialise(one)) for one in records}

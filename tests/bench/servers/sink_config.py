@@ -3,28 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 XML = '<?xml version="1.0" encoding="UTF-8"?>'
 NS = 'xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
-_MOST_PAGES = 128
+# Where it can be reached without TLS, below its home.
+SOCKET = "sink.sock"
 
-_CONFIG = """\
-{user}
-worker_processes {workers};
-pid {home}/nginx.pid;
-error_log {home}/error.log;
-events {{ worker_connections 4096; }}
-http {{
-  access_log off;
-  client_body_temp_path {home}/tmp;
-  proxy_temp_path {home}/tmp;
-  fastcgi_temp_path {home}/tmp;
-  uwsgi_temp_path {home}/tmp;
-  scgi_temp_path {home}/tmp;
+_HTTP = """\
   map_hash_bucket_size 256;
   keepalive_requests {keepalive_requests};
   client_max_body_size 0;
@@ -53,7 +41,7 @@ http {{
   }}
   map "$args" $page {{
     default 0;
-    {pages}
+    "~continuation-token=page(?<number>[0-9]+)(&|$)" $number;
   }}
   # "return" answers before it has read the body, and Go's clients stop sending it then. What is
   # passed on is read in whole before. A small body arrives with its head.
@@ -99,6 +87,8 @@ http {{
   }}
   server {{
     listen 127.0.0.1:{port} ssl;
+    # For who stands before it.
+    listen unix:{socket};
     ssl_protocols {protocols};
     ssl_certificate {home}/leaf.pem;
     ssl_certificate_key {home}/leaf.key;
@@ -135,7 +125,6 @@ http {{
       if ($call = list) {{ rewrite ^ /lists/$listed-$page.xml? last; }}
     }}
   }}
-}}
 """
 
 
@@ -180,7 +169,7 @@ class Settings:
 def render_config(
     home: Path, port: int, ids: Mapping[str, str], stored: Stored, settings: Settings
 ) -> str:
-    """Return nginx's configuration. `ids` are the executions `new`, `again`, `down`, `log`."""
+    """Return the `http` block of nginx's configuration, for the ids of the executions by name."""
     prefixes = {
         f"executions%2F{ids['again']}%2F": "again",
         # An upload lists where files go; were that empty, it would send them all again.
@@ -194,22 +183,18 @@ def render_config(
         "executions%2F": "searched",
         "executions/": "searched",
     }
-    pages = range(1, _MOST_PAGES)
     root = f"/bench/executions/{ids['new']}/"
     # What is uploaded is there under another id too, to be downloaded.
     composites = {f"{root}{path}": text for path, text in stored.large.items()}
     stem = "artifacts/custom/large.bin"
     composites[f"/bench/executions/{ids['large']}/{stem}"] = stored.large[stem]
-    return _CONFIG.format(
-        # Its workers would give up root's rights, and the files are in a directory of root's.
-        user="user root;" if os.geteuid() == 0 else "",
+    return _HTTP.format(
         home=home,
         port=port,
+        socket=SOCKET,
         protocols=f"TLSv{settings.tls}" if settings.tls else "TLSv1.2 TLSv1.3",
-        workers=settings.workers,
         keepalive_requests=settings.keepalive_requests,
         lists=_lines(f'"{prefix}" {name};' for prefix, name in prefixes.items()),
-        pages=_lines(f'"~continuation-token=page{one}(&|$)" {one};' for one in pages),
         small_sha256=hashlib.sha256(stored.small).hexdigest(),
         small_md5=hashlib.md5(stored.small, usedforsecurity=False).hexdigest(),
         logs=_lines(f"~/{ids['log']}/logs/{name}$ {hex_};" for name, hex_ in stored.logs.items()),

@@ -1,0 +1,1 @@
+"""What is measured beside other tools: the work, and the command line of each for it."""

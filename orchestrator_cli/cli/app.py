@@ -19,11 +19,12 @@ from orchestrator_cli.cli.connections import AHEAD, Connections
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
     from orchestrator_cli.cli.metrics_setup import CommandMetrics
     from orchestrator_cli.cli.options.via_options import Via
     from orchestrator_cli.cli.output import Messages, Output
+    from orchestrator_cli.cli.output.progress import Progress
     from orchestrator_cli.cli.page_links import PageLinks
     from orchestrator_cli.cli.waiting_notice import WaitingNotice
     from orchestrator_cli.core.base.retry import RetryPolicy
@@ -157,14 +158,19 @@ class App:
         self,
         connection: Connection,
         concurrency: int,
-        on_bytes: Callable[[int], None] = lambda size: None,
+        progress: Progress | None = None,
     ) -> TransferEngine:
         """Build the threads and the memory budget of a transfer."""
+        from orchestrator_cli.cli.output.progress import Progress
         from orchestrator_cli.core.http.concurrency import raise_open_file_limit
         from orchestrator_cli.core.transfer.engine import TransferEngine
 
         raise_open_file_limit(concurrency)
-        return TransferEngine(connection, concurrency, on_bytes, observer=self.meter)
+        counted = progress or Progress("moving")
+        on_bytes, on_spared = counted.add_bytes, counted.add_spared
+        return TransferEngine(
+            connection, concurrency, on_bytes, observer=self.meter, on_spared=on_spared
+        )
 
     @property
     def meter(self) -> MetricsRecorder | None:

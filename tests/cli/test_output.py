@@ -118,6 +118,8 @@ def test_a_pipe_sees_lines_and_no_carriage_return(
         assert all(re.match(r"uploading: \d files?, [\d.]+ \w+, ", line) for line in lines[:-1])
         assert lines[-2].startswith("uploading: 5 files, 500 B, ")
         assert lines[-1].startswith(f"uploaded to {execution_id}: 5 files, 500 B")
+        again = scene.cli(*options, "upload", execution_id, tree).ok().err.splitlines()
+        assert again[-2].startswith("uploading: 5 files, 500 B, 0 B/s")
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 
+from orchestrator_cli.cli.output import human_size, progress
 from orchestrator_cli.core.base.errors import IntegrityError, UnavailableError
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256
@@ -465,19 +466,27 @@ def test_a_file_that_is_removed_has_its_last_chance(scene: Scene, big: Path) -> 
 # --- the command -------------------------------------------------------------------------
 
 
-def test_the_command_tells_resumed_and_sent_bytes(scene: Scene, big: Path) -> None:
+def test_the_command_tells_resumed_and_sent_bytes(
+    scene: Scene, big: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(progress, "PROGRESS_LINE_SECONDS", 0.0)
     execution = scene.new_execution()
     key = key_of("big.bin", execution)
     upload_id = scene.s3.create_multipart_upload(Bucket=scene.bucket, Key=key)["UploadId"]
     scene.s3.upload_part(
         Bucket=scene.bucket, Key=key, UploadId=upload_id, PartNumber=1, Body=PIECES[0]
     )
-    (line,) = scene.cli("upload", execution, big, "--json").ok().json_lines()
+    resumed = scene.cli("upload", execution, big, "--json").ok()
+    (line,) = resumed.json_lines()
     assert line["outcome"] == "created"
     assert line["resumed_bytes"] == PART
     assert line["sent_bytes"] == SIZE - PART
-    result = scene.cli("upload", execution, big).ok()
-    assert "1 identical; 0 B sent" in result.err
+    again = scene.cli("upload", execution, big).ok()
+    assert "1 identical; 0 B sent" in again.err
+    for result in (resumed, again):
+        # What was there already is counted once.
+        shown = [line for line in result.err.splitlines() if line.startswith("uploading: ")]
+        assert shown[-1].startswith(f"uploading: 1 file, {human_size(SIZE)}, ")
 
 
 def test_the_command_says_that_a_file_changed(

@@ -131,7 +131,7 @@ def _download(
 
     def on_result(result: DownloadResult) -> None:
         is_new = result.outcome is PutOutcome.CREATED
-        progress.add_file(result.resumed_bytes if is_new else result.size_bytes)
+        progress.add_file(0 if is_new else result.size_bytes)
         _report(app, result, options.as_json)
 
     place = DownloadDirectory(target, is_named=options.directory is not None)
@@ -139,7 +139,7 @@ def _download(
     with (
         app.messages.failures_at_the_end(),
         app.messages.progress("downloading") as progress,
-        app.engine(objects.connection, options.concurrency, progress.add_bytes) as engine,
+        app.engine(objects.connection, options.concurrency, progress) as engine,
     ):
         downloader = Downloader(engine, objects, place, on_result, overwrite, source.check_readable)
         return downloader.run(list_ahead(files, progress.expect, objects.retry.stop.child()))

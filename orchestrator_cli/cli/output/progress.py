@@ -51,8 +51,14 @@ class Progress:
             self.size_bytes += size_bytes
         self._changed()
 
+    def add_spared(self, size_bytes: int) -> None:
+        """Count bytes that were there already; from any thread."""
+        with self._lock:
+            self.spared_bytes += size_bytes
+        self._changed()
+
     def add_file(self, spared_bytes: int = 0) -> None:
-        """Count a file, and those of its bytes that were there already."""
+        """Count a file, and what neither of the others has counted of its bytes."""
         with self._lock:
             self.files += 1
             self.spared_bytes += max(0, spared_bytes)
@@ -92,8 +98,8 @@ class Progress:
         noun = "file" if counted == 1 else "files"
         files = f"{self.files:,}{_of(self.total_files, '{:,}'.format)} {noun}"
         parts = {"files": files}
-        if self.size_bytes or self.total_bytes:
-            done = self.size_bytes + self.spared_bytes
+        done = self.size_bytes + self.spared_bytes
+        if done or self.total_bytes:
             rate = self.size_bytes / max(self.seconds, 0.001)
             parts["size"] = human_size(done) + _of(self.total_bytes, human_size)
             parts["rate"] = f"{human_size(rate)}/s"

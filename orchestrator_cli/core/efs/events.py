@@ -56,6 +56,7 @@ class SyncEvent:
     execution: BenchExecution | None = None
     path: str | None = None
     size_bytes: int = 0
+    resumed_bytes: int = 0
     sent_bytes: int = 0
     detail: str | None = None
     error: OrchestratorError | None = None

@@ -100,6 +100,7 @@ class TreeUploader:
                 current.execution,
                 result.path,
                 result.size_bytes,
+                result.resumed_bytes,
                 result.sent_bytes,
                 error=result.error,
             )

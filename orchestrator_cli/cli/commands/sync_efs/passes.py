@@ -40,11 +40,11 @@ class Passes:
 
         def on_event(event: SyncEvent) -> None:
             if event.path is not None and event.state in handled:
-                progress.add_file(event.size_bytes - event.sent_bytes)
+                progress.add_file(event.size_bytes - event.sent_bytes - event.resumed_bytes)
             self._reporter.event(event)
 
         monitor = SyncMonitor(on_event, stopping)
-        with app.engine(self._store.connection, options.concurrency, progress.add_bytes) as engine:
+        with app.engine(self._store.connection, options.concurrency, progress) as engine:
             executions = ExecutionSync(engine, self._store, options.rules(), app.now, monitor)
             sync = EfsSync(executions, self._unchanged, app.now, monitor)
             sync.run(options.root, options.bench, options.execution_id)

@@ -66,13 +66,13 @@ def _upload(
     from orchestrator_cli.core.transfer.upload.on_record.recorder import upload_on_record
 
     def on_result(result: UploadResult) -> None:
-        progress.add_file(result.size_bytes - result.sent_bytes)
+        progress.add_file(result.size_bytes - result.sent_bytes - result.resumed_bytes)
         report_result(app, result, options.as_json)
 
     with app.messages.failures_at_the_end(), app.messages.progress("uploading") as progress:
         progress.expect_later(sizes)
         return upload_on_record(
-            app.engine(session.connection, options.concurrency, progress.add_bytes),
+            app.engine(session.connection, options.concurrency, progress),
             recorder,
             plan,
             on_result,

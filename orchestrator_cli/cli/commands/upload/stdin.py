@@ -63,7 +63,7 @@ def _upload(
     session = recorder.session
     with app.messages.progress("uploading") as progress:
         result = upload_stream_on_record(
-            app.engine(session.connection, options.concurrency, progress.add_bytes),
+            app.engine(session.connection, options.concurrency, progress),
             recorder,
             item,
             open_input(stdin, item.path, live_store, app.messages.warn),

@@ -245,7 +245,7 @@ class Downloader:
         if have > head.size_bytes:
             arrived.clear()
             have = 0
-        self._engine.on_bytes(have)
+        self._engine.on_spared(have)
         blocks, stored, digests = self._blocks(head, have), best_stored_checksum(head), None
         if stored is not None and not have and head.size_bytes > BASE_PART_BYTES:
             # What is hashed while the next bytes are on their way is not waited for at the end.

@@ -181,8 +181,8 @@ class Uploader:
                 yield self._engine.run_read(partial(indexing.add_all, data))
         finally:
             self._engine.held_bytes -= item.size_bytes
-        self._engine.on_bytes(len(data))
         sent = len(data) if outcome is PutOutcome.CREATED else 0
+        self._engine.on_bytes(sent)
         return done(item, len(data), outcome, checksum, TransferStats(0, sent))
 
     def _seen_etag(self, key: str) -> Operation[str | None]:

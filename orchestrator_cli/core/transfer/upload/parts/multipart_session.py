@@ -115,7 +115,8 @@ class MultipartSession:
             self.count = TransferStats(
                 before.resumed_bytes + resumed_bytes, before.sent_bytes + sent_bytes
             )
-        self._engine.on_bytes(resumed_bytes + sent_bytes)
+        self._engine.on_spared(resumed_bytes)
+        self._engine.on_bytes(sent_bytes)
 
     def complete(
         self,

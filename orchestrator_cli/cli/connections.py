@@ -98,7 +98,8 @@ class Connections:
         from orchestrator_cli.core.base.rate_limiter import RateLimiter
         from orchestrator_cli.core.base.retry import without_retries
         from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-        from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+        from orchestrator_cli.core.s3.connection.config import S3Settings
+        from orchestrator_cli.core.s3.connection.session import S3Session
 
         settings = S3Settings(
             bucket=self.bucket,

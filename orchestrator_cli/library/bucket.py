@@ -19,8 +19,8 @@ from orchestrator_cli.core.executions.listings.executions import list_execution_
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, build_metadata
 from orchestrator_cli.core.executions.record.repository import create_execution, read_executions
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.connection.config import is_bucket_name
-from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.connection.config import S3Settings, is_bucket_name
+from orchestrator_cli.core.s3.connection.session import S3Session
 from orchestrator_cli.core.s3.demands import BucketDemands
 from orchestrator_cli.library.execution import Execution, utc_now
 from orchestrator_cli.library.source import BucketSource

@@ -5,7 +5,7 @@ from __future__ import annotations
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
-from orchestrator_cli.core.gateway.client.uploads.execution_uploads import ExecutionUploads
+from orchestrator_cli.core.gateway.client.uploads.file_offers import FileOffers
 from orchestrator_cli.core.gateway.client.uploads.target import GatewayTarget
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import PutOutcome
@@ -17,7 +17,7 @@ from tests.support.scene import Scene
 def test_a_file_that_the_server_refuses_costs_the_others_nothing(scene: Scene, via: Via) -> None:
     execution = scene.put_execution()
     connection = GatewayConnection(ViaSettings(via.url, via.tokens.upload), RetryPolicy())
-    target = GatewayTarget(ExecutionUploads(connection, execution))
+    target = GatewayTarget(FileOffers(connection, execution))
 
     def store(name: str) -> Operation[tuple[str, PutOutcome | None]]:
         key = f"executions/{execution}/artifacts/custom/{name}"

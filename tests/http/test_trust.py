@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from orchestrator_cli.core.http.ca_bundle import default_ca_file, find_ca_file
+from orchestrator_cli.core.http.ca_bundle import default_ca_file
 from orchestrator_cli.core.http.transport import Request, Transport, TransportError
 from orchestrator_cli.core.http.transport import TransportErrorKind as Kind
 from tests.http.conftest import MakeTransport
@@ -131,8 +131,8 @@ def test_the_systems_cas_are_trusted_before_botocores(tmp_path: Path) -> None:
     empty.write_text("")
     full.write_text("x")
     names = str(missing), str(empty), str(full)
-    assert find_ca_file(names) == str(full)
-    fallback = find_ca_file(names[:2])
+    assert default_ca_file(names) == str(full)
+    fallback = default_ca_file(names[:2])
     assert fallback is not None
     assert fallback.endswith("botocore/cacert.pem")
     context = ssl.create_default_context(cafile=fallback)

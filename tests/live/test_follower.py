@@ -22,7 +22,8 @@ from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
 from orchestrator_cli.core.live.reading.tail import join_last_lines
 from orchestrator_cli.core.live.state import LogPosition
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.connection.config import S3Settings
+from orchestrator_cli.core.s3.connection.session import S3Session
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from orchestrator_cli.docgen.pages import scale
 from tests.support.proxy.faults import (

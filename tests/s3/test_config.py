@@ -12,9 +12,14 @@ from botocore.session import Session
 
 from orchestrator_cli.core.base.errors import AccessError, UsageError
 from orchestrator_cli.core.http.transport import Request, Response, Sleep
-from orchestrator_cli.core.s3.connection.config import S3Config, is_bucket_name, resolve_config
+from orchestrator_cli.core.s3.connection.config import (
+    S3Config,
+    S3Settings,
+    is_bucket_name,
+    resolve_config,
+)
 from orchestrator_cli.core.s3.connection.endpoint import BucketEndpoint, resolve_endpoint
-from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.connection.session import S3Session
 from orchestrator_cli.core.s3.errors import WrongRegionError
 from orchestrator_cli.core.s3.operations.read import get_object
 
@@ -56,7 +61,7 @@ def files(tmp_path: Path) -> dict[str, str]:
 
 
 def resolved(environment: dict[str, str], **options: str) -> S3Config:
-    return resolve_config("bucket", environment, **options)
+    return resolve_config(S3Settings("bucket", environment=environment, **options))  # type: ignore[arg-type]
 
 
 # --- which setting wins ----------------------------------------------------------------------

@@ -19,13 +19,14 @@ from hypothesis import strategies as st
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
 from orchestrator_cli.core.http.curl.options import ClientOptions
 from orchestrator_cli.core.s3.connection import boto_transport, credential_process
+from orchestrator_cli.core.s3.connection.config import S3Settings
 from orchestrator_cli.core.s3.connection.credentials import (
     ChainCredentials,
     CredentialLifetime,
     Credentials,
     static_credentials,
 )
-from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.connection.session import S3Session
 from tests.support.proxy.session_credentials import CredentialsEndpoint, run_credentials_endpoint
 from tests.support.servers.cloud_identity import pod_identity_agent, token_service
 from tests.support.servers.scripted import Peer, scripted

@@ -420,7 +420,7 @@ def test_a_refusal_in_words_that_name_no_action_names_the_one_that_was_asked_for
     [
         ("GET", "k", (), "s3:GetObject"),
         ("HEAD", "k", (), "s3:GetObject"),
-        ("GET", "k", ("versionId",), "s3:GetObjectVersion"),
+        ("HEAD", "k", ("versionId",), "s3:GetObjectVersion"),
         ("GET", "k", ("uploadId",), "s3:ListMultipartUploadParts"),
         ("PUT", "k", ("partNumber", "uploadId"), "s3:PutObject"),
         ("POST", "k", ("uploads",), "s3:PutObject"),
@@ -428,11 +428,10 @@ def test_a_refusal_in_words_that_name_no_action_names_the_one_that_was_asked_for
         ("POST", "k", ("restore",), "s3:RestoreObject"),
         ("DELETE", "k", ("uploadId",), "s3:AbortMultipartUpload"),
         ("DELETE", "k", ("versionId",), "s3:DeleteObjectVersion"),
-        ("DELETE", "k", (), "s3:DeleteObject"),
         ("GET", "", ("list-type", "prefix"), "s3:ListBucket"),
         ("GET", "", ("uploads", "prefix"), "s3:ListBucketMultipartUploads"),
         ("GET", "", ("versions",), "s3:ListBucketVersions"),
-        ("HEAD", "", (), "s3:ListBucket"),
+        ("GET", "", ("versioning",), "s3:GetBucketVersioning"),
         ("PATCH", "k", (), None),
     ],
 )

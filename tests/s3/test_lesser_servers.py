@@ -21,7 +21,8 @@ from orchestrator_cli.core.executions.record.repository import (
     update_metadata,
 )
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.connection.config import S3Settings
+from orchestrator_cli.core.s3.connection.session import S3Session
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget

@@ -17,8 +17,9 @@ from orchestrator_cli.core.s3.bucket.presign import (
     presign_object,
 )
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.connection.config import S3Settings
 from orchestrator_cli.core.s3.connection.credentials import CredentialLifetime
-from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.connection.session import S3Session
 
 NOW = datetime(2026, 1, 31, 8, tzinfo=UTC)
 HOUR = timedelta(hours=1)

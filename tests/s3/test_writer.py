@@ -21,7 +21,8 @@ from orchestrator_cli.core.base.errors import (
 from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, sha256
-from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.connection.config import S3Settings
+from orchestrator_cli.core.s3.connection.session import S3Session
 from orchestrator_cli.core.s3.operations.multipart import (
     PartDigests,
     create_multipart_upload,

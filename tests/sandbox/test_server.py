@@ -16,7 +16,7 @@ import pytest
 import urllib3
 from botocore.exceptions import ClientError
 
-from orchestrator_cli.core.s3.operations.version_conflict import delete_object
+from orchestrator_cli.core.s3.bucket.settings import call_boto
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.sandbox.sandbox import Sandbox
 from tests.support.stored.engine import open_store
@@ -126,7 +126,7 @@ def test_our_own_client_puts_gets_and_lists(bucket: str) -> None:
     assert bytes(store.get_range("x/1", 10, 10)) == body[10:20]
     assert store.get("x/1").content == body
     assert [found.key for found in store.list_objects("")] == ["x/1"]
-    store.run(delete_object("x/1"))
+    call_boto(store, "delete_object", Key="x/1")
     assert not store.exists("x/1")
 
 

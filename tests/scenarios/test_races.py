@@ -20,7 +20,8 @@ import pytest
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 from orchestrator_cli.core.executions.record.repository import update_metadata
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.connection.config import S3Settings
+from orchestrator_cli.core.s3.connection.session import S3Session
 from tests.scenarios.commands import CASES, CommandScene, check_failure, check_success
 from tests.support.commands.forkserver import ForkServer
 from tests.support.commands.running import Argument, Result

@@ -18,15 +18,17 @@ def aws_setting(settings: Settings, name: str) -> str:
 
     Raises UsageError and AccessError where the AWS configuration cannot be used.
     """
-    from orchestrator_cli.core.s3.connection.config import resolve_config
+    from orchestrator_cli.core.s3.connection.config import S3Settings, resolve_config
     from orchestrator_cli.core.s3.connection.endpoint import service_host
 
     known = resolve_config(
-        settings.bucket or "",
-        os.environ,
-        region=settings.region,
-        endpoint_url=settings.endpoint_url,
-        profile=settings.profile,
+        S3Settings(
+            settings.bucket or "",
+            settings.region,
+            settings.endpoint_url,
+            settings.profile,
+            environment=os.environ,
+        )
     )
     return (
         known.region

@@ -18,21 +18,12 @@ _PIPE_BYTES = 1024 * 1024
 _WRITE_BYTES = 256 * 1024
 
 
-def wait_readable(descriptor: int) -> None:
-    """Wait until there is data to read, or the other end is closed."""
-    _wait(descriptor, for_reading=True)
-
-
-def wait_writable(descriptor: int) -> None:
-    """Wait until there is room for more data, or the other end is closed."""
-    _wait(descriptor, for_reading=False)
-
-
-def _wait(descriptor: int, *, for_reading: bool) -> None:
+def wait_ready(descriptor: int, *, to_read: bool) -> None:
+    """Wait until there is data to read, or room to write more; or the other end is closed."""
     # Few descriptors are non-blocking, and every command loads this file.
     import selectors
 
-    events = selectors.EVENT_READ if for_reading else selectors.EVENT_WRITE
+    events = selectors.EVENT_READ if to_read else selectors.EVENT_WRITE
     with selectors.PollSelector() as selector:
         selector.register(descriptor, events)
         # Not in one piece, so that a signal which another thread takes is heard.
@@ -80,7 +71,7 @@ def write_all(descriptor: int, data: bytes | memoryview) -> None:
         try:
             rest = rest[os.write(descriptor, rest[:_WRITE_BYTES]) :]
         except BlockingIOError:
-            wait_writable(descriptor)
+            wait_ready(descriptor, to_read=False)
 
 
 class WaitingWriter(io.FileIO):
@@ -109,4 +100,4 @@ class WaitingWriter(io.FileIO):
             written = self._written.pop()
             if written is not None:
                 return written
-            wait_writable(self.fileno())
+            wait_ready(self.fileno(), to_read=False)

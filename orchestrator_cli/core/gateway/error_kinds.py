@@ -28,11 +28,6 @@ PROBLEM_TYPE = "application/problem+json"
 PROBLEM_PREFIX = "urn:orchestrator:error:"
 
 
-def error_of_kind(kind: object) -> type[OrchestratorError]:
-    """Return the class of errors that a word stands for, the general one where it is unknown."""
-    return ERRORS_BY_KIND.get(str(kind), OrchestratorError)
-
-
 def kind_of_error(error: OrchestratorError) -> str:
     """Return the word for an error, `unexpected` where there is none."""
     kinds = (ERROR_KINDS[one] for one in type(error).__mro__ if one in ERROR_KINDS)

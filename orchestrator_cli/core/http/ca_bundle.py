@@ -17,13 +17,11 @@ _SYSTEM_FILES = (
 
 
 @cache
-def default_ca_file() -> str | None:
-    """Return the system's file of CA certificates, else botocore's; None where there is neither."""
-    return find_ca_file(_SYSTEM_FILES)
+def default_ca_file(system_files: tuple[str, ...] = _SYSTEM_FILES) -> str | None:
+    """Return the first of these files that is there and not empty, else botocore's.
 
-
-def find_ca_file(system_files: tuple[str, ...]) -> str | None:
-    """Return the first of these files that is there and not empty, else botocore's own."""
+    None where there is neither.
+    """
     for name in system_files:
         file = Path(name)
         if file.is_file() and file.stat().st_size:

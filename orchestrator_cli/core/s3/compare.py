@@ -11,6 +11,7 @@ from orchestrator_cli.core.s3.checksum import (
     PartHasher,
     RandomAccessReader,
     composite,
+    create_hash,
     parse_etag,
     read_range,
 )
@@ -81,7 +82,9 @@ class StreamHasher:
         algorithm = algorithm or self._like.checksum.algorithm
         digests = self._parts.digests(algorithm)
         if self._like.schedule is None:
-            return Checksum(algorithm, b"".join(digests).hex())
+            # An empty object has no part that could have begun.
+            whole = digests[0] if digests else create_hash(algorithm).digest()
+            return Checksum(algorithm, whole.hex())
         return composite(algorithm, digests)
 
     def matches(self, stored: StoredChecksum | None) -> bool:

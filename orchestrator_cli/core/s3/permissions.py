@@ -9,30 +9,19 @@ from collections.abc import Collection
 
 # By method and by the query field that names the subresource; "" is for none of these fields.
 _OBJECT_ACTIONS = {
-    "GET": {
-        "uploadId": "ListMultipartUploadParts",
-        "versionId": "GetObjectVersion",
-        "tagging": "GetObjectTagging",
-        "": "GetObject",
-    },
+    "GET": {"uploadId": "ListMultipartUploadParts", "": "GetObject"},
     "HEAD": {"versionId": "GetObjectVersion", "": "GetObject"},
-    "PUT": {"tagging": "PutObjectTagging", "": "PutObject"},
+    "PUT": {"": "PutObject"},
     "POST": {"restore": "RestoreObject", "": "PutObject"},
-    "DELETE": {
-        "uploadId": "AbortMultipartUpload",
-        "versionId": "DeleteObjectVersion",
-        "": "DeleteObject",
-    },
+    "DELETE": {"uploadId": "AbortMultipartUpload", "versionId": "DeleteObjectVersion"},
 }
 _BUCKET_ACTIONS = {
     "GET": {
         "uploads": "ListBucketMultipartUploads",
         "versions": "ListBucketVersions",
-        "location": "GetBucketLocation",
+        "versioning": "GetBucketVersioning",
         "": "ListBucket",
     },
-    "HEAD": {"": "ListBucket"},
-    "POST": {"delete": "DeleteObject"},
 }
 # Operations of the control plane that are not named as the action is.
 _OPERATION_ACTIONS = {
@@ -40,18 +29,8 @@ _OPERATION_ACTIONS = {
     "PutBucketLifecycleConfiguration": "PutLifecycleConfiguration",
     "DeleteBucketLifecycle": "PutLifecycleConfiguration",
     "GetBucketEncryption": "GetEncryptionConfiguration",
-    "PutBucketEncryption": "PutEncryptionConfiguration",
-    "GetObjectLockConfiguration": "GetBucketObjectLockConfiguration",
-    "GetPublicAccessBlock": "GetBucketPublicAccessBlock",
-    "HeadBucket": "ListBucket",
-    "HeadObject": "GetObject",
     "ListObjectsV2": "ListBucket",
     "ListObjectVersions": "ListBucketVersions",
-    "ListMultipartUploads": "ListBucketMultipartUploads",
-    "ListParts": "ListMultipartUploadParts",
-    "CreateMultipartUpload": "PutObject",
-    "UploadPart": "PutObject",
-    "CompleteMultipartUpload": "PutObject",
 }
 
 

@@ -16,7 +16,8 @@ from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.connection.session import S3Session, S3Settings
+from orchestrator_cli.core.s3.connection.config import S3Settings
+from orchestrator_cli.core.s3.connection.session import S3Session
 from orchestrator_cli.core.s3.part_plan import BASE_PART_BYTES
 from tests.support.proxy.connection import Exchange
 from tests.support.proxy.faults import Fault

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from orchestrator_cli.core.executions.logs.listing import ExecutionLogs
     from orchestrator_cli.core.executions.logs.search import Context, LogLine
     from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+    from orchestrator_cli.core.s3.types import ObjectSummary
 
 _INVERTED = re.compile(r"-[a-zA-Z]*v[a-zA-Z]*|--invert-match")
 
@@ -138,7 +139,12 @@ def grep(app: App, options: GrepOptions) -> None:
         sys.exit(NO_MATCH_EXIT_CODE)
 
 
-def _search(logs: Iterator[Log], query: _Query, printer: Printer, failures: Failures) -> None:
+def _search(
+    logs: Iterator[tuple[Log, ObjectSummary]],
+    query: _Query,
+    printer: Printer,
+    failures: Failures,
+) -> None:
     """Print the matches in each log, until the output is complete."""
     from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.transfer.download.log_reader import work_in_order
@@ -199,12 +205,14 @@ def _filter(
             yield execution
 
 
-def _logs(found: Iterator[ExecutionLogs], names: Sequence[str]) -> Iterator[Log]:
+def _logs(
+    found: Iterator[ExecutionLogs], names: Sequence[str]
+) -> Iterator[tuple[Log, ObjectSummary]]:
     for execution in found:
         for name in SEARCH_ORDER:
             stored = execution.logs.get(name)
             if name in names and stored is not None and stored.size_bytes:
-                yield Log(execution.execution_id, name, stored)
+                yield Log(execution.execution_id, name), stored
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,9 +224,7 @@ class _Query:
     context: Context
     mode: str
 
-    def run(
-        self, log: Log, blocks: Iterable[bytes | memoryview]
-    ) -> Iterator[Sequence[LogLine] | int]:
+    def run(self, blocks: Iterable[bytes | memoryview]) -> Iterator[Sequence[LogLine] | int]:
         """Yield the lines that match and their context in batches, or how many match."""
         from orchestrator_cli.core.executions.logs.search import count_matches, search_log
 

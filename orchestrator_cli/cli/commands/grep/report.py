@@ -4,27 +4,23 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 from orchestrator_cli.cli.app import App
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.base.errors import OrchestratorError
     from orchestrator_cli.core.executions.logs.search import LogLine
-    from orchestrator_cli.core.s3.types import ObjectSummary
 
 # What would move the cursor of a terminal or ring its bell; a tab is text.
 _CONTROLS = bytes(code for code in range(32) if code != 9) + b"\x7f"
 
 
-@dataclass(frozen=True, slots=True)
-class Log:
+class Log(NamedTuple):
     """A log to search."""
 
     execution_id: str
     name: str
-    stored: ObjectSummary
 
 
 class Printer:

@@ -12,11 +12,11 @@ from orchestrator_cli.core.base.retry import RetryPolicy, without_retries
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.gateway.client.codec import GatewayCodec, url_request
 from orchestrator_cli.core.gateway.client.file_index import FileIndex
+from orchestrator_cli.core.gateway.client.server_request import ask
 from orchestrator_cli.core.gateway.client.signed_urls import SignedUrl, SignedUrls
 from orchestrator_cli.core.http.transport import RateLimit
 from orchestrator_cli.core.http.url import is_plaintext, parse_service_url
 from orchestrator_cli.core.s3.connection.connection import Connection
-from orchestrator_cli.core.s3.operations.request import Operation
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.http.curl.options import ClientOptions
@@ -65,18 +65,14 @@ class GatewayConnection(Connection):
 
     def signed_url(self, key: str) -> SignedUrl:
         """Return a URL that reads an object for a while. Raises NotFoundError, ArchivedError."""
-        return self._urls.get(key) or self.run(_ask_url(key))
+        request = url_request(key, f"look-up of {printable(key)}")
+        return self._urls.get(key) or self.run(ask(request, lambda signed: signed))
 
 
 def _client_options(settings: ViaSettings) -> ClientOptions:
     from orchestrator_cli.core.http.curl.options import ClientOptions
 
     return ClientOptions(settings.ca_bundle, settings.proxies)
-
-
-def _ask_url(key: str) -> Operation[SignedUrl]:
-    signed: SignedUrl = yield url_request(key, f"look-up of {printable(key)}")
-    return signed
 
 
 def _base_url(text: str) -> str:

@@ -42,7 +42,7 @@ from orchestrator_cli.core.executions.selector import (
 )
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
-from orchestrator_cli.core.gateway.error_kinds import error_of_kind
+from orchestrator_cli.core.gateway.error_kinds import ERRORS_BY_KIND
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.types import ObjectSummary
@@ -222,9 +222,8 @@ def _parse_page(body: Mapping[str, Any]) -> tuple[list[FoundExecution], str | No
     for record in body["executions"]:
         metadata, liveness = _parse_with_liveness(record)
         found.append((metadata.execution_id, metadata, liveness))
-    found.extend(
-        (str(one["execution_id"]), error_of_kind(one.get("kind"))(printable(one["error"])), None)
-        for one in body["unreadable"]
-    )
+    for one in body["unreadable"]:
+        kind = ERRORS_BY_KIND.get(str(one.get("kind")), OrchestratorError)
+        found.append((str(one["execution_id"]), kind(printable(one["error"])), None))
     found.sort(key=lambda item: item[0], reverse=True)
     return found, body["next_cursor"]

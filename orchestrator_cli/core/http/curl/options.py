@@ -21,6 +21,7 @@ from orchestrator_cli.core.http.transport import (
 
 # Middleboxes silently drop connections that are idle for longer.
 _MAX_IDLE_SECONDS = 90
+_BUFFER_BYTES = 256 * 1024
 _LENGTH = "content-length"
 # libcurl adds these where they are not named; an empty one is not sent.
 _UNWANTED = ("expect", "accept")
@@ -43,8 +44,6 @@ class ClientOptions(NamedTuple):
     user_agent: str = f"orchestrator/{__version__}"
     connect_timeout_seconds: float = CONNECT_TIMEOUT_SECONDS
     stall_timeout_seconds: float = STALL_TIMEOUT_SECONDS
-    receive_buffer_bytes: int = 256 * 1024
-    send_buffer_bytes: int = 256 * 1024
     client_certificate: str | None = None
     client_key: str | None = None
 
@@ -66,8 +65,8 @@ def configure_handle(curl: pycurl.Curl, options: ClientOptions) -> None:
         pycurl.HTTP_VERSION: pycurl.CURL_HTTP_VERSION_1_1,
         pycurl.PROTOCOLS: pycurl.PROTO_HTTP | pycurl.PROTO_HTTPS,
         pycurl.CONNECTTIMEOUT_MS: _milliseconds(options.connect_timeout_seconds),
-        pycurl.BUFFERSIZE: options.receive_buffer_bytes,
-        pycurl.UPLOAD_BUFFERSIZE: options.send_buffer_bytes,
+        pycurl.BUFFERSIZE: _BUFFER_BYTES,
+        pycurl.UPLOAD_BUFFERSIZE: _BUFFER_BYTES,
         pycurl.MAXAGE_CONN: _MAX_IDLE_SECONDS,
         pycurl.TCP_NODELAY: 1,
         pycurl.TCP_KEEPALIVE: 1,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Generic, TypeVar
@@ -42,9 +41,10 @@ class TaskRun(Generic[T]):
         self._window = window
         self._has_more = True
         self._taken = 0
+        self._ended = 0
         self._given = 0
-        self._results: deque[T] = deque()
-        self._results_by_index: dict[int, T] = {}
+        # By the place in which each is given away.
+        self._results: dict[int, T] = {}
 
     @property
     def wants_task(self) -> bool:
@@ -58,9 +58,7 @@ class TaskRun(Generic[T]):
     @property
     def has_result(self) -> bool:
         """Whether `pop_result` has one."""
-        if self._window is None:
-            return bool(self._results)
-        return self._given in self._results_by_index
+        return self._given in self._results
 
     @property
     def is_finished(self) -> bool:
@@ -82,10 +80,8 @@ class TaskRun(Generic[T]):
     def end(self, state: TaskState[T], result: T) -> None:
         """Note the result of a task."""
         self.under_way.discard(state)
-        if self._window is None:
-            self._results.append(result)
-        else:
-            self._results_by_index[state.index] = result
+        self._results[self._ended if self._window is None else state.index] = result
+        self._ended += 1
 
     def fail(self, state: TaskState[T], failure: BaseException) -> None:
         """Note what a task has raised; the run fails with the first of these."""
@@ -94,7 +90,5 @@ class TaskRun(Generic[T]):
 
     def pop_result(self) -> T:
         """Return the next result."""
-        index, self._given = self._given, self._given + 1
-        if self._window is None:
-            return self._results.popleft()
-        return self._results_by_index.pop(index)
+        self._given += 1
+        return self._results.pop(self._given - 1)

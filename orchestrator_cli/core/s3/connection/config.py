@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 from orchestrator_cli.core.base.errors import AccessError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.small_file import check_small_file
+from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 from orchestrator_cli.core.s3.errors import map_exception
 
 DEFAULT_REGION = "us-east-1"
@@ -32,6 +33,22 @@ _ACCESS_POINT = (
 def is_bucket_name(text: str) -> bool:
     """Return True for the name of a bucket and for the ARN of an access point."""
     return bool(re.fullmatch(_BUCKET, text) or re.fullmatch(_ACCESS_POINT, text))
+
+
+class S3Settings(NamedTuple):
+    """A bucket and its options. None means: as the AWS configuration says.
+
+    `environment` has the variables of AWS: keys, region, endpoint, profile, CA, proxies.
+    `demands` is what the bucket asks of every request.
+    """
+
+    bucket: str
+    region: str | None = None
+    endpoint_url: str | None = None
+    profile: str | None = None
+    concurrency: int = 16
+    environment: Mapping[str, str] = MappingProxyType({})
+    demands: BucketDemands = NO_DEMANDS
 
 
 class S3Config(NamedTuple):
@@ -65,30 +82,26 @@ class _Profile(NamedTuple):
         return nested if isinstance(nested, dict) else {}
 
 
-def resolve_config(
-    bucket: str,
-    environment: Mapping[str, str],
-    *,
-    region: str | None = None,
-    endpoint_url: str | None = None,
-    profile: str | None = None,
-) -> S3Config:
+def resolve_config(settings: S3Settings) -> S3Config:
     """Resolve the settings: an option first, then the environment, then the profile.
 
     Raises UsageError for what cannot be an endpoint or a configuration file, AccessError for a
     profile that nobody has configured.
     """
-    known = _load_profile(environment, profile)
-    endpoint_url = endpoint_url or _endpoint_url(environment, known)
+    environment = settings.environment
+    known = _load_profile(environment, settings.profile)
+    endpoint_url = settings.endpoint_url or _endpoint_url(environment, known)
     if endpoint_url is not None:
         _check_endpoint(endpoint_url)
-    region = region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    region = (
+        settings.region or environment.get("AWS_REGION") or environment.get("AWS_DEFAULT_REGION")
+    )
     ca_bundle = environment.get("AWS_CA_BUNDLE") or known.settings.get("ca_bundle")
     return S3Config(
-        bucket,
+        settings.bucket,
         region or known.settings.get("region") or DEFAULT_REGION,
         endpoint_url,
-        profile,
+        settings.profile,
         ca_bundle or environment.get("REQUESTS_CA_BUNDLE") or None,
         known.s3.get("addressing_style", "auto"),
         use_fips=_is_on(environment, "AWS_USE_FIPS_ENDPOINT", known.settings, "use_fips_endpoint"),

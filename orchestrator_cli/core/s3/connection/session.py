@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import replace
-from types import MappingProxyType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.retry import RetryPolicy, without_retries
 from orchestrator_cli.core.files.small_file import check_small_file
 from orchestrator_cli.core.http.proxy import proxy_variables
 from orchestrator_cli.core.http.transport import STALL_TIMEOUT_SECONDS, RateLimit
-from orchestrator_cli.core.s3.connection.config import resolve_config
+from orchestrator_cli.core.s3.connection.config import S3Settings, resolve_config
 from orchestrator_cli.core.s3.connection.connection import Connection
 from orchestrator_cli.core.s3.connection.credentials import (
     ChainCredentials,
@@ -27,7 +25,6 @@ from orchestrator_cli.core.s3.connection.endpoint import (
     service_host,
 )
 from orchestrator_cli.core.s3.connection.signing import SigningCodec
-from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 from orchestrator_cli.core.s3.error_codes import EXPIRED_CODES
 from orchestrator_cli.core.s3.errors import WrongRegionError
 from orchestrator_cli.core.s3.sigv4 import SigningKey
@@ -36,22 +33,6 @@ if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client as BotoClient
 
     from orchestrator_cli.core.http.curl.options import ClientOptions
-
-
-class S3Settings(NamedTuple):
-    """A bucket and its options. None means: as the AWS configuration says.
-
-    `environment` has the variables of AWS: keys, region, endpoint, profile, CA, proxies.
-    `demands` is what the bucket asks of every request.
-    """
-
-    bucket: str
-    region: str | None = None
-    endpoint_url: str | None = None
-    profile: str | None = None
-    concurrency: int = 16
-    environment: Mapping[str, str] = MappingProxyType({})
-    demands: BucketDemands = NO_DEMANDS
 
 
 class S3Session:
@@ -69,13 +50,7 @@ class S3Session:
         """
         self.settings = settings
         self.bucket = settings.bucket
-        self.config = resolve_config(
-            settings.bucket,
-            settings.environment,
-            region=settings.region,
-            endpoint_url=settings.endpoint_url,
-            profile=settings.profile,
-        )
+        self.config = resolve_config(settings)
         self._endpoint = resolve_endpoint(self.config)
         self._credentials = self._find_credentials()
         # Several threads may need the first client at once; making one is not thread-safe.

@@ -29,16 +29,10 @@ def delete_if_not_oldest_version(key: str, version_id: str) -> Operation[bool]:
     if not live or live[-1] == version_id:
         return False
     with suppress_unless_fatal(OrchestratorError):
-        yield from delete_object(key, version_id)
+        what = f"removal of a version of {printable(key)}"
+        yield S3Request("DELETE", key, what, query={"versionId": version_id})
     yield from _wait_for_others(key)
     return True
-
-
-def delete_object(key: str, version_id: str | None = None) -> Operation[None]:
-    """Delete an object, or one version of it."""
-    kind = "a version of " if version_id else ""
-    query = {"versionId": version_id} if version_id else {}
-    yield S3Request("DELETE", key, f"removal of {kind}{printable(key)}", query=query)
 
 
 def _wait_for_others(key: str) -> Operation[None]:

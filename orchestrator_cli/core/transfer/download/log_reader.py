@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator
 from functools import partial
 from itertools import chain
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from orchestrator_cli.core.base.cancellation import bind_token, current_token
 from orchestrator_cli.core.base.errors import OrchestratorError
@@ -19,17 +19,7 @@ from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary
 from orchestrator_cli.core.transfer.download.range_reader import verify_blocks
 
-
-class StoredLog(Protocol):
-    """A log of an execution, as a listing has it."""
-
-    @property
-    def stored(self) -> ObjectSummary:
-        """The object that it is."""
-        ...
-
-
-Item = TypeVar("Item", bound=StoredLog)
+Item = TypeVar("Item")
 T = TypeVar("T")
 
 READ_BYTES = MIB
@@ -63,10 +53,10 @@ def _read_rest(
 
 def work_in_order(
     store: ObjectReader,
-    logs: Iterable[Item],
-    work: Callable[[Item, Iterable[bytes | memoryview]], Iterator[T]],
+    logs: Iterable[tuple[Item, ObjectSummary]],
+    work: Callable[[Iterable[bytes | memoryview]], Iterator[T]],
 ) -> Generator[tuple[Item, Iterator[T]], None, None]:
-    """Yield each log with the parts that work makes of its bytes, in order.
+    """Yield what comes with each log, and the parts that work makes of its bytes, in order.
 
     Small logs are fetched many at once on one loop. Of larger ones several are worked on in
     threads, and one part is made ahead. The parts of a log must be taken before the next log; what
@@ -78,16 +68,17 @@ def work_in_order(
     bind = partial(bind_token, current_token())
     executor = ThreadPoolExecutor(_LARGE_LOGS_AT_ONCE, "logs", bind)
 
-    def begin(log: Item) -> Operation[tuple[Item, Iterator[T]]]:
-        if log.stored.size_bytes <= _SMALL_BYTES:
+    def begin(item: tuple[Item, ObjectSummary]) -> Operation[tuple[Item, Iterator[T]]]:
+        name, log = item
+        if log.size_bytes <= _SMALL_BYTES:
             try:
-                stored = yield from get_object(log.stored.key)
+                stored = yield from get_object(log.key)
             except OrchestratorError as error:
-                return log, raise_errors([error])
-            return log, work(log, [stored.content])
+                return name, raise_errors([error])
+            return name, work([stored.content])
         parts: Handover[T] = Handover(cancelled, 1)
-        executor.submit(parts.run, lambda: work(log, read_log(store, log.stored)))
-        return log, raise_errors(parts.take())
+        executor.submit(parts.run, lambda: work(read_log(store, log)))
+        return name, raise_errors(parts.take())
 
     try:
         yield from store.map_operations(map(begin, logs))

@@ -53,7 +53,9 @@ class GatewayLiveStore:
         what = f"look-up of live {printable(log)}"
         request = ServerRequest(self._path(log, offset), what)
         try:
-            return self._connection.run(ask(request, _as_segment))
+            return self._connection.run(
+                ask(request, lambda body: _segment(LiveSegment.model_validate(body)))
+            )
         except NotFoundError:
             return None
 
@@ -75,10 +77,6 @@ def _as_state(body: Any) -> StoredState:
     found = StateResponse.model_validate(body)
     state = parse_state(json.dumps(found.state).encode(), "the heartbeat")
     return StoredState(state, found.etag, found.age_seconds)
-
-
-def _as_segment(body: Any) -> Segment:
-    return _segment(LiveSegment.model_validate(body))
 
 
 def _segment(found: LiveSegment) -> Segment:

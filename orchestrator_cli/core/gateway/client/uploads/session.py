@@ -10,7 +10,7 @@ from orchestrator_cli.core.executions.record.upload_mark import UploadMark
 from orchestrator_cli.core.executions.record.waiting import retry_if_new
 from orchestrator_cli.core.gateway.client.connection import GatewayConnection
 from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
-from orchestrator_cli.core.gateway.client.uploads.execution_uploads import ExecutionUploads
+from orchestrator_cli.core.gateway.client.uploads.file_offers import FileOffers
 from orchestrator_cli.core.gateway.client.uploads.target import GatewayTarget
 from orchestrator_cli.core.gateway.limits import MAX_ERROR_CHARACTERS
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
@@ -22,22 +22,22 @@ class GatewaySession:
     def __init__(self, connection: GatewayConnection, execution_id: str) -> None:
         self.execution_id = execution_id
         self.connection = connection
-        self._uploads = ExecutionUploads(connection, execution_id)
-        self.target: UploadTarget = GatewayTarget(self._uploads)
+        self._offers = FileOffers(connection, execution_id)
+        self.target: UploadTarget = GatewayTarget(self._offers)
         self.known_failures: Collection[str] = ()
         self.unfinished: Sequence[UploadMark] = ()
 
     def read_state(self, wait_if_new_at: datetime | None) -> None:
         """Read which files failed before, and which uploads are unfinished."""
         wait = self.connection.retry.wait
-        terms = retry_if_new(lambda: self._uploads.terms, self.execution_id, wait_if_new_at, wait)
+        terms = retry_if_new(lambda: self._offers.terms, self.execution_id, wait_if_new_at, wait)
         self.unfinished = [one.mark for one in terms.unfinished_uploads or []]
         self.known_failures = {one.path for one in terms.failures}
 
     @property
     def _notes_begun_uploads(self) -> bool:
         # A server of an older release does not.
-        return self._uploads.terms.unfinished_uploads is not None
+        return self._offers.terms.unfinished_uploads is not None
 
     def begin(self, mark: UploadMark) -> None:
         """Note in the metadata that an upload begins."""
@@ -49,7 +49,7 @@ class GatewaySession:
 
         That takes as many requests as are needed.
         """
-        most = self._uploads.terms.max_changes
+        most = self._offers.terms.max_changes
         failures, paths = list(failed.items()), sorted(resolved)
         starts = range(0, max(len(failures), len(paths), 1), most)
         for start in starts:
@@ -63,7 +63,7 @@ class GatewaySession:
             self._post("results", "record of the upload", record)
 
     def _post(self, name: str, what: str, record: dict[str, Any]) -> None:
-        request = ServerRequest(f"/executions/{self.execution_id}/uploads/{name}", what, record)
+        request = ServerRequest(f"{self._offers.address}/{name}", what, record)
         self.connection.run(ask(request, dict))
 
     def reopened(self) -> GatewaySession:

@@ -5,20 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator_cli.core.base.errors import (
-    AccessError,
-    ConflictError,
-    NotFoundError,
-    OrchestratorError,
-)
+from orchestrator_cli.core.base.errors import AccessError, ConflictError, NotFoundError
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.executions.logs.finding import log_name
 from orchestrator_cli.core.gateway.client.file_index import split_key
-from orchestrator_cli.core.gateway.client.uploads.execution_uploads import (
-    ExecutionUploads,
-    FileAnswer,
-)
-from orchestrator_cli.core.gateway.client.uploads.offer_batcher import OfferBatcher
-from orchestrator_cli.core.gateway.messages.uploads import SignedPut
+from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
+from orchestrator_cli.core.gateway.client.uploads.file_answer import FileAnswer, cannot_compare
+from orchestrator_cli.core.gateway.client.uploads.file_offers import FileOffers
+from orchestrator_cli.core.gateway.messages import uploads as messages
 from orchestrator_cli.core.http.transport import Body, Response
 from orchestrator_cli.core.s3.checksum import (
     BytesReader,
@@ -27,7 +21,7 @@ from orchestrator_cli.core.s3.checksum import (
     sha256,
     to_base64,
 )
-from orchestrator_cli.core.s3.compare import StoredChecksum, matches_stored
+from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.error_codes import ended_upload_error
 from orchestrator_cli.core.s3.operations.multipart import PartDigests, look_before_retry
 from orchestrator_cli.core.s3.operations.multipart_listing import StoredPart
@@ -51,15 +45,14 @@ class GatewayTarget:
     What a server of S3 may not do by itself, `orchestrator serve` sees to.
     """
 
-    def __init__(self, uploads: ExecutionUploads) -> None:
-        self._uploads = uploads
-        self._batcher = OfferBatcher(uploads)
+    def __init__(self, offers: FileOffers) -> None:
+        self._offers = offers
         self._checks_sha256: bool | None = None
 
     @property
     def verifies_sha256(self) -> bool:
         """Whether the storage is known to verify SHA-256 on arrival."""
-        return not self._uploads.terms.content_md5 or self._checks_sha256 is True
+        return not self._offers.terms.content_md5 or self._checks_sha256 is True
 
     def listed_etags(self) -> None:
         """Return None: the server looks at each file that is offered."""
@@ -74,12 +67,12 @@ class GatewayTarget:
         offer = {"path": split_key(key)[1], "size_bytes": len(data), "content_type": content_type}
         offer |= _hex_digests(digests)
         checksum = Checksum("sha256", digests.sha256.hex())
-        answer = yield from self._batcher.check_file(offer)
+        answer = yield from self._offers.check_batched(offer)
 
         def compare() -> Operation[PutOutcome | None]:
             nonlocal answer
-            answer = yield from self._batcher.check_file(offer)
-            return _compare(key, BytesReader(data), len(data), answer)
+            answer = yield from self._offers.check_batched(offer)
+            return answer.compare(key, BytesReader(data), len(data))
 
         def create() -> Operation[PutOutcome]:
             try:
@@ -90,14 +83,14 @@ class GatewayTarget:
                 yield from self._put(key, data, digests, answer.put)
             return PutOutcome.CREATED
 
-        outcome = _compare(key, BytesReader(data), len(data), answer)
+        outcome = answer.compare(key, BytesReader(data), len(data))
         if outcome is None:
             what = f"upload of {printable(key)}"
             outcome = yield from create_or_find(what, create, compare)
         return outcome, checksum
 
     def _put(
-        self, key: str, data: bytes, digests: PartDigests, signed: SignedPut | None
+        self, key: str, data: bytes, digests: PartDigests, signed: messages.SignedPut | None
     ) -> Operation[None]:
         """Send a small file once. Raises ConflictError where the key is taken."""
         what = f"upload of {printable(key)}"
@@ -113,7 +106,14 @@ class GatewayTarget:
         version_id = arrived.header("x-amz-version-id", "null")
         if version_id == "null" or signed.receipt is None or self._is_echoed(arrived, digests):
             return
-        if (yield from self._uploads.resolve(split_key(key)[1], version_id, signed.receipt)):
+        path = split_key(key)[1]
+        record = {"path": path, "version_id": version_id, "receipt": signed.receipt}
+        looks = f"look at the versions of {printable(path)}"
+        is_withdrawn = yield from ask(
+            ServerRequest(f"{self._offers.address}/resolve", looks, record),
+            lambda body: messages.ResolveResponse.model_validate(body).withdrawn,
+        )
+        if is_withdrawn:
             raise ConflictError(f"{what}: somebody else was first")
 
     def _send(
@@ -139,7 +139,11 @@ class GatewayTarget:
 
     def put_index(self, key: str, index: bytes, tail: bytes) -> list[Operation[object]]:
         """Return the operation that sends a log's index; the server reads its last bytes itself."""
-        return [self._uploads.put_index(split_key(key)[1], index)]
+        path = split_key(key)[1]
+        address = f"{self._offers.address}/index/{log_name(path)}"
+        request = ServerRequest(address, f"index of {printable(path)}", content=index)
+        # A server of an older release takes none.
+        return [ask(request, dict)]
 
     # --- what is stored ------------------------------------------------------------------
 
@@ -162,14 +166,14 @@ class GatewayTarget:
         known: StoredChecksum | None = None,
     ) -> Operation[PutOutcome | None]:
         """Compare local bytes with a stored object; None where there is no object."""
-        return _compare(key, source, size_bytes, (yield from self._look(key)), known)
+        return (yield from self._look(key)).compare(key, source, size_bytes, known)
 
     def hash_stored_range(self, key: str, offset_bytes: int, size_bytes: int) -> Operation[bytes]:
         """Refuse: an upload may not read."""
-        raise _cannot_compare(key)
+        raise cannot_compare(key)
 
     def _look(self, key: str) -> Operation[FileAnswer]:
-        return self._uploads.check_file({"path": split_key(key)[1], "size_bytes": None})
+        return self._offers.check({"path": split_key(key)[1], "size_bytes": None})
 
     # --- multipart uploads ---------------------------------------------------------------
 
@@ -180,7 +184,13 @@ class GatewayTarget:
 
     def create_multipart(self, key: str, content_type: str, schedule: str) -> Operation[str]:
         """Begin a multipart upload and return its upload id."""
-        return self._uploads.create_multipart(split_key(key)[1], content_type, schedule)
+        path = split_key(key)[1]
+        record = {"path": path, "content_type": content_type, "part_schedule": schedule}
+        what = f"start of the upload of {printable(path)}"
+        return ask(
+            ServerRequest(f"{self._offers.address}/multipart", what, record),
+            lambda body: messages.MultipartResponse.model_validate(body).upload_id,
+        )
 
     def upload_part(
         self, key: str, upload_id: str, part: Part, body: Body, digests: PartDigests
@@ -197,7 +207,11 @@ class GatewayTarget:
     ) -> Operation[StoredPart]:
         what = f"upload of {printable(key)}, part {part.number}"
         offer = {"number": part.number, "size_bytes": part.size_bytes, **_hex_digests(digests)}
-        signed = yield from self._uploads.presign_part(split_key(key)[1], upload_id, offer, what)
+        record = {"path": split_key(key)[1], "upload_id": upload_id, "parts": [offer]}
+        signed = yield from ask(
+            ServerRequest(f"{self._offers.address}/multipart/parts", what, record),
+            lambda body: messages.PartsResponse.model_validate(body).parts[0],
+        )
         request = S3Request(
             "PUT",
             "",
@@ -226,8 +240,15 @@ class GatewayTarget:
     ) -> Operation[None]:
         """Make the object from its parts, only if the key is free."""
         found = [composite_from_parts(algorithm, parts) for algorithm in ("sha256", "md5")]
-        checksums = [one for one in found if one is not None]
-        return self._uploads.complete(split_key(key)[1], upload_id, size_bytes, checksums)
+        path = split_key(key)[1]
+        record = {
+            "path": path,
+            "upload_id": upload_id,
+            "size_bytes": size_bytes,
+            "checksums": [str(one) for one in found if one is not None],
+        }
+        what = f"completion of {printable(path)}"
+        yield ServerRequest(f"{self._offers.address}/multipart/complete", what, record)
 
     def abort(self, key: str, upload_id: str) -> Operation[None]:
         """Do nothing: the server ends what cannot complete."""
@@ -238,28 +259,6 @@ class GatewayTarget:
     ) -> Operation[None]:
         """Do nothing: the server ends the others when one completes."""
         yield from ()
-
-
-def _compare(
-    key: str,
-    source: RandomAccessReader,
-    size_bytes: int,
-    answer: FileAnswer,
-    known: StoredChecksum | None = None,
-) -> PutOutcome | None:
-    if answer.outcome is not None or answer.stored is None:
-        return answer.outcome
-    same = matches_stored(source, size_bytes, answer.stored, known)
-    if same is None:
-        raise _cannot_compare(key)
-    return PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT
-
-
-def _cannot_compare(key: str) -> OrchestratorError:
-    return OrchestratorError(
-        f"{printable(key)}: another tool stored this file, without a checksum that can be compared",
-        hint="upload it under another name",
-    )
 
 
 def _hex_digests(digests: PartDigests) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack, closing
 from typing import IO, NamedTuple, Protocol
 
-from orchestrator_cli.core.base.descriptors import wait_readable
+from orchestrator_cli.core.base.descriptors import wait_ready
 from orchestrator_cli.core.base.memory_limiter import BufferPool
 from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.s3.checksum import create_hash, read_range
@@ -119,7 +119,7 @@ def _fill(stream: BinaryStream, buffer: memoryview) -> int:
     while filled < len(buffer):
         read = stream.readinto(buffer[filled:])
         if read is None:
-            wait_readable(stream.fileno())
+            wait_ready(stream.fileno(), to_read=True)
         elif read == 0:
             break
         else:

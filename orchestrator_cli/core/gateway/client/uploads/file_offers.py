@@ -1,17 +1,18 @@
-"""Batch the offers of files that are made at the same moment into one request."""
+"""Offer files to a server, one alone, or those of the same moment in one request."""
 
 from __future__ import annotations
 
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.gateway.client.uploads.execution_uploads import (
-    ExecutionUploads,
-    FileAnswer,
-)
+from orchestrator_cli.core.gateway.client.connection import GatewayConnection
+from orchestrator_cli.core.gateway.client.server_request import ServerRequest, ask
+from orchestrator_cli.core.gateway.client.uploads.file_answer import FileAnswer
+from orchestrator_cli.core.gateway.messages.uploads import OfferFilesResponse, UploadTerms
 from orchestrator_cli.core.http.transport import Sleep
 from orchestrator_cli.core.s3.operations.request import Operation
 
@@ -28,20 +29,34 @@ class _Offer:
     waking: Future[None] = field(default_factory=Future)
 
 
-class OfferBatcher:
-    """Offers the files of one loop's tasks, many in one request. Only for the loop's thread.
+class FileOffers:
+    """Offers the files of one execution, and knows its terms for uploads.
 
-    There is nobody who sends for all: a task whose offer is not taken along by a request under way
-    sends what waits, its own offer among it, and the others sleep until they are answered.
+    Safe to share between threads, but for `check_batched`: that is for the tasks of one loop. There
+    is nobody who sends for all: a task whose offer is not taken along by a request under way sends
+    what waits, its own offer among it, and the others sleep until they are answered.
     """
 
-    def __init__(self, uploads: ExecutionUploads) -> None:
-        self._uploads = uploads
+    def __init__(self, connection: GatewayConnection, execution_id: str) -> None:
+        self.address = f"/executions/{execution_id}/uploads"
+        self._connection = connection
+        self._execution_id = execution_id
         self._waiting: list[_Offer] = []
         self._under_way = 0
 
-    def check_file(self, record: dict[str, Any]) -> Operation[FileAnswer]:
-        """Return the answer about one file. Raises the error that is its answer."""
+    @cached_property
+    def terms(self) -> UploadTerms:
+        """The terms for uploads, requested once. Raises NotFoundError for no such execution."""
+        request = ServerRequest(self.address, f"look-up of execution {self._execution_id}")
+        return self._connection.run(ask(request, UploadTerms.model_validate))
+
+    def check(self, record: dict[str, Any]) -> Operation[FileAnswer]:
+        """Offer one file by itself. Raises the error that is its answer."""
+        (answer,) = yield from self._send([record], f"offer of {printable(record['path'])}")
+        return answer.checked()
+
+    def check_batched(self, record: dict[str, Any]) -> Operation[FileAnswer]:
+        """Offer one file along with others. Raises the error that is its answer."""
         offer = _Offer(record)
         self._waiting.append(offer)
         while offer.answer is None:
@@ -52,16 +67,14 @@ class OfferBatcher:
                 offer.waking = Future()
         if isinstance(offer.answer, Exception):
             raise offer.answer
-        if offer.answer.error is not None:
-            raise offer.answer.error
-        return offer.answer
+        return offer.answer.checked()
 
     def _send_waiting(self) -> Operation[None]:
         self._under_way += 1
         try:
             # Tasks that begin at the same moment get into the same request.
             yield Sleep(0)
-            most = self._uploads.terms.max_files
+            most = self.terms.max_files
             batch, self._waiting = self._waiting[:most], self._waiting[most:]
             self._wake_next()
             if batch:
@@ -79,7 +92,7 @@ class OfferBatcher:
         path = printable(batch[0].record["path"])
         more = f" and {len(batch) - 1} more" if len(batch) > 1 else ""
         try:
-            answers = yield from self._uploads.check_files(
+            answers = yield from self._send(
                 [offer.record for offer in batch], f"offer of {path}{more}"
             )
         except UsageError as error:
@@ -95,6 +108,17 @@ class OfferBatcher:
         else:
             for offer, answer in zip(batch, answers, strict=True):
                 _answer(offer, answer)
+
+    def _send(self, records: list[dict[str, Any]], what: str) -> Operation[list[FileAnswer]]:
+        """Offer files, at most `terms.max_files`; return an answer for each."""
+
+        def parse(body: Any) -> list[FileAnswer]:
+            answers = [FileAnswer.of(one) for one in OfferFilesResponse.model_validate(body).files]
+            if len(answers) != len(records):
+                raise ValueError
+            return answers
+
+        return ask(ServerRequest(self.address, what, {"files": records}), parse)
 
 
 def _answer(offer: _Offer, answer: FileAnswer | Exception) -> None:

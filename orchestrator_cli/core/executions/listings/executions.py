@@ -79,7 +79,7 @@ def list_execution_ids(
     from orchestrator_cli.core.executions.listings.partitioned import (
         RangeListing,
         Window,
-        list_window,
+        WindowListing,
     )
 
     window = Window.of(since, until or now)
@@ -90,7 +90,7 @@ def list_execution_ids(
     listing = RangeListing(
         partial(store.list_prefixes, EXECUTIONS_PREFIX), _behind, _parse_prefixes, str
     )
-    return list_window(listing, window, _LISTINGS_AT_ONCE)
+    return WindowListing(listing, _LISTINGS_AT_ONCE).read(window)
 
 
 def _behind(prefix: str) -> str:

@@ -8,7 +8,7 @@ from orchestrator_cli.core.base.errors import OrchestratorError, suppress_unless
 from orchestrator_cli.core.retention.forecast import Retention, compile_rules
 from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
 from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
-from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, plan_rules
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 
 
@@ -39,6 +39,6 @@ def find_applied_rules(store: ArtifactStore | None) -> AppliedRules:
 
 
 def _default_rules(why: str) -> AppliedRules:
-    made = Configuration(tuple(api_rule(rule) for rule in plan_rules(RetentionPolicy())))
+    made = Configuration(plan_rules(RetentionPolicy()))
     words = f"the default policy of `orchestrator lifecycle apply` ({why})"
     return AppliedRules(compile_rules(made, small_objects_stay=True), "default", words)

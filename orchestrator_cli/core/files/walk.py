@@ -28,13 +28,8 @@ class Entry:
 
     @property
     def parts(self) -> Parts:
-        """Its path from the root, name by name."""
-        return (*self.above, self.name)
-
-    @property
-    def relative(self) -> str:
         """Its path from the root."""
-        return "/".join(self.parts)
+        return (*self.above, self.name)
 
     @property
     def file(self) -> TreeFile:

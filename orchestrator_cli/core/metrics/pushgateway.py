@@ -99,11 +99,10 @@ class Pushgateway:
         except OSError as error:
             where = printable(self.totals)
             raise OrchestratorError(f"cannot push {where}: {error.strerror}") from error
-        except TransportError as error:
-            if error.kind is not TransportErrorKind.TOO_SLOW:
-                raise map_exception(error, self._what) from error
-            raise UnavailableError(f"{self._what}: no answer in {SEND_SECONDS:g} s") from error
         except Exception as error:
+            if isinstance(error, TransportError) and error.kind is TransportErrorKind.TOO_SLOW:
+                late = f"{self._what}: no answer in {SEND_SECONDS:g} s"
+                raise UnavailableError(late) from error
             translated = map_exception(error, self._what)
             if translated is error:
                 raise

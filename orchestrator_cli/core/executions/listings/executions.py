@@ -88,7 +88,10 @@ def list_execution_ids(
     if after is not None:
         window = window._replace(start_after=max(window.start_after, key_after_execution(after)))
     listing = RangeListing(
-        partial(store.list_prefixes, EXECUTIONS_PREFIX), _behind, _parse_prefixes, str
+        partial(store.list_prefixes, EXECUTIONS_PREFIX),
+        _behind,
+        lambda prefixes: list(filter(None, map(parse_execution_prefix, prefixes))),
+        str,
     )
     return WindowListing(listing, _LISTINGS_AT_ONCE).read(window)
 
@@ -96,7 +99,3 @@ def list_execution_ids(
 def _behind(prefix: str) -> str:
     # What is below a prefix sorts after it: to go on at the prefix itself would show it again.
     return prefix.removesuffix("/") + "0"
-
-
-def _parse_prefixes(prefixes: Iterable[str]) -> list[str]:
-    return list(filter(None, map(parse_execution_prefix, prefixes)))

@@ -17,15 +17,12 @@ class GrowingBytes(Protocol):
     @property
     def size_bytes(self) -> int:
         """How much of the log is there."""
-        ...
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         """Return bytes of the log that are there."""
-        ...
 
     def release(self, offset_bytes: int) -> None:
         """Forget what comes before an offset: it is not read again."""
-        ...
 
 
 class SegmentedLog:

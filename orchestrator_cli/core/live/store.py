@@ -34,26 +34,21 @@ class LiveStore(Protocol):
     @property
     def max_segment_bytes(self) -> int:
         """The most that one segment holds."""
-        ...
 
     def read_state(self) -> StoredState | None:
         """Read the heartbeat; None where there is none."""
-        ...
 
     def write_state(self, state: LiveState, etag: str | None) -> str:
         """Replace the heartbeat that has this ETag, or make the first one; return its new ETag.
 
         Raises ConflictError where another one is there.
         """
-        ...
 
     def find_segment(self, log: str, offset: int) -> Segment | None:
         """Look up the segment at an offset; None where there is none."""
-        ...
 
     def put_segment(self, log: str, segment: Segment, data: bytes) -> Segment:
         """Store a segment unless one is there; return the one that is there now."""
-        ...
 
 
 class S3LiveStore:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import socket
-import time
 from collections.abc import Callable, Mapping
 from functools import cache, partial
 from pathlib import Path
@@ -34,7 +33,7 @@ class CommandMetrics:
     def __init__(
         self, command: str, environment: Mapping[str, str], warn: Callable[[str], None]
     ) -> None:
-        self.meter = MetricsRecorder(command, time.monotonic)
+        self.meter = MetricsRecorder(command)
         self._environment = environment
         self._warn = warn
         self._exporters: list[Exporter] = []

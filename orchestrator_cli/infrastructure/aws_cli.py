@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator_cli.core.retention.lifecycle.policy import DEFAULT_MINIMUM, Rule, api_rule
+from orchestrator_cli.core.retention.lifecycle.policy import DEFAULT_MINIMUM
+from orchestrator_cli.core.retention.lifecycle.rule import ApiRule
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
     BucketProtection,
@@ -22,7 +23,7 @@ _BUCKET_PLACEHOLDER = "BUCKET"
 
 
 def render_aws_cli(
-    rules: Iterable[Rule],
+    rules: Iterable[ApiRule],
     bucket: str | None,
     protection: BucketProtection,
     region: str | None = None,
@@ -40,7 +41,7 @@ def render_aws_cli(
 
 
 def _bucket_requests(
-    rules: Iterable[Rule], arn: str, protection: BucketProtection
+    rules: Iterable[ApiRule], arn: str, protection: BucketProtection
 ) -> dict[str, dict[str, Any]]:
     requests: dict[str, dict[str, Any]] = {}
     if protection.versioned:
@@ -51,7 +52,7 @@ def _bucket_requests(
         }
     requests["s3api put-bucket-lifecycle-configuration"] = {
         "TransitionDefaultMinimumObjectSize": DEFAULT_MINIMUM,
-        "LifecycleConfiguration": {"Rules": [api_rule(rule) for rule in rules]},
+        "LifecycleConfiguration": {"Rules": list(rules)},
     }
     if protection.kms_key is not None:
         rule = encryption_rule(protection.kms_key)

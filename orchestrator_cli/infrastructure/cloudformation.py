@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-from orchestrator_cli.core.retention.lifecycle.policy import DEFAULT_MINIMUM, Rule, api_rule
+from orchestrator_cli.core.retention.lifecycle.policy import DEFAULT_MINIMUM
+from orchestrator_cli.core.retention.lifecycle.rule import ApiRule
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
     BucketProtection,
@@ -34,7 +35,7 @@ _RETAIN = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
 
 
 def render_cloudformation(
-    rules: Iterable[Rule],
+    rules: Iterable[ApiRule],
     bucket: str | None,
     protection: BucketProtection,
     access: Access | None = None,
@@ -71,7 +72,7 @@ def render_cloudformation(
     return _HEAD + render_yaml(template)
 
 
-def _properties(rules: Iterable[Rule], protection: BucketProtection) -> dict[str, Any]:
+def _properties(rules: Iterable[ApiRule], protection: BucketProtection) -> dict[str, Any]:
     properties: dict[str, Any] = {}
     if protection.versioned:
         properties["VersioningConfiguration"] = {"Status": "Enabled"}
@@ -93,9 +94,9 @@ def _properties(rules: Iterable[Rule], protection: BucketProtection) -> dict[str
     return properties
 
 
-def _rule(rule: Rule) -> dict[str, Any]:
+def _rule(rule: ApiRule) -> dict[str, Any]:
     """Return a rule in CloudFormation's form: no filter, other names for days, sizes as text."""
-    api: dict[str, Any] = dict(api_rule(rule))
+    api = dict(rule)
     made: dict[str, Any] = {"Id": api.pop("ID"), "Status": api.pop("Status")}
     narrow = api.pop("Filter")
     made |= narrow.get("And", narrow)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from orchestrator_cli.core.retention.lifecycle.policy import ARCHIVE_CLASS, DEFAULT_MINIMUM, Rule
+from orchestrator_cli.core.retention.lifecycle.policy import DEFAULT_MINIMUM
+from orchestrator_cli.core.retention.lifecycle.rule import ApiRule
 from orchestrator_cli.infrastructure.bucket_policy import (
     PUBLIC_ACCESS_BLOCK,
     BucketProtection,
@@ -32,12 +34,6 @@ _HEAD = """\
 """
 _BUCKET = "aws_s3_bucket.orchestrator"
 # The provider's names for what S3's API calls otherwise.
-_PUBLIC_ACCESS_NAMES = {
-    "BlockPublicAcls": "block_public_acls",
-    "BlockPublicPolicy": "block_public_policy",
-    "IgnorePublicAcls": "ignore_public_acls",
-    "RestrictPublicBuckets": "restrict_public_buckets",
-}
 _EFS_NAMES = {
     "TransitionToIA": "transition_to_ia",
     "TransitionToPrimaryStorageClass": "transition_to_primary_storage_class",
@@ -45,7 +41,7 @@ _EFS_NAMES = {
 
 
 def render_terraform(
-    rules: Iterable[Rule],
+    rules: Iterable[ApiRule],
     bucket: str | None,
     protection: BucketProtection,
     access: Access | None = None,
@@ -76,7 +72,7 @@ def _of_bucket(kind: str, *body: tuple[str, Any] | Block) -> Block:
     return _resource(f"bucket_{kind}", ("bucket", Raw(f"{_BUCKET}.id")), *body)
 
 
-def _lifecycle(rules: Iterable[Rule], protection: BucketProtection) -> Block:
+def _lifecycle(rules: Iterable[ApiRule], protection: BucketProtection) -> Block:
     # S3 takes rules about noncurrent versions only once versioning is on.
     after = (("depends_on", Raw("[aws_s3_bucket_versioning.orchestrator]")),)
     return _of_bucket(
@@ -87,28 +83,28 @@ def _lifecycle(rules: Iterable[Rule], protection: BucketProtection) -> Block:
     )
 
 
-def _rule(rule: Rule) -> Iterator[tuple[str, Any] | Block]:
-    yield "id", rule.rule_id
-    yield "status", "Enabled"
-    prefix = ("prefix", rule.prefix)
-    if rule.over_bytes is None:
-        yield Block("filter", (prefix,))
+def _rule(rule: ApiRule) -> Iterator[tuple[str, Any] | Block]:
+    """Yield a rule as it is in S3's API, under the provider's names."""
+    yield "id", rule["ID"]
+    yield "status", rule["Status"]
+    narrow = rule["Filter"]
+    if "And" in narrow:
+        yield Block("filter", (Block("and", _in_snake_case(narrow["And"])),))
     else:
-        both = Block("and", (prefix, ("object_size_greater_than", rule.over_bytes)))
-        yield Block("filter", (both,))
-    if rule.archive_days is not None:
-        moved = (("days", rule.archive_days), ("storage_class", ARCHIVE_CLASS))
-        yield Block("transition", moved)
-    if rule.expire_days is not None:
-        yield Block("expiration", (("days", rule.expire_days),))
-    if rule.expire_markers:
-        yield Block("expiration", (("expired_object_delete_marker", True),))
-    if rule.noncurrent_days is not None:
-        days = (("noncurrent_days", rule.noncurrent_days),)
-        yield Block("noncurrent_version_expiration", days)
-    if rule.abort_uploads_days is not None:
-        days = (("days_after_initiation", rule.abort_uploads_days),)
-        yield Block("abort_incomplete_multipart_upload", days)
+        yield Block("filter", _in_snake_case(narrow))
+    for move in rule.get("Transitions", ()):
+        yield Block("transition", _in_snake_case(move))
+    for name in ("Expiration", "NoncurrentVersionExpiration", "AbortIncompleteMultipartUpload"):
+        if name in rule:
+            yield Block(_snake_case(name), _in_snake_case(rule[name]))
+
+
+def _in_snake_case(values: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
+    return tuple((_snake_case(name), value) for name, value in values.items())
+
+
+def _snake_case(name: str) -> str:
+    return re.sub(r"\B(?=[A-Z])", "_", name).lower()
 
 
 def _protection(protection: BucketProtection) -> Iterator[Block]:
@@ -121,9 +117,7 @@ def _protection(protection: BucketProtection) -> Iterator[Block]:
         rule = Block("rule", (Block("default_retention", body),))
         yield _of_bucket("object_lock_configuration", rule)
     if protection.block_public_access:
-        yield _of_bucket(
-            "public_access_block", *_renamed(PUBLIC_ACCESS_BLOCK, _PUBLIC_ACCESS_NAMES)
-        )
+        yield _of_bucket("public_access_block", *_in_snake_case(PUBLIC_ACCESS_BLOCK))
     if protection.kms_key is not None:
         yield _encryption(protection.kms_key)
     policy = bucket_policy(protection, _arn)

@@ -13,7 +13,7 @@ import boto3
 import pytest
 import yaml
 
-from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, plan_rules
 from tests.support.commands.running import RunCommand
 from tests.support.scene import Scene
 from tests.support.servers.terraform import read_terraform
@@ -39,7 +39,7 @@ OPTIONS = [
 ]
 PROVIDER = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.us-east-1.amazonaws.com/id/AB1"
 ROLES = [("--roles",), (*OPTIONS[-1], "--roles", "--oidc-provider", PROVIDER)]
-DEFAULT_RULES = [api_rule(rule) for rule in plan_rules(RetentionPolicy())]
+DEFAULT_RULES = list(plan_rules(RetentionPolicy()))
 
 
 def render(cli: RunCommand, style: str, *options: str, bucket: str | None = "results") -> str:

@@ -15,10 +15,11 @@ from orchestrator_cli.core.executions.keys import (
     parse_live_segment_key,
 )
 from orchestrator_cli.core.live.schedule import LiveSchedule
-from orchestrator_cli.core.live.segmented_log import FileSource, SegmentedLog
+from orchestrator_cli.core.live.segmented_log import SegmentedLog
 from orchestrator_cli.core.live.state import LiveState, StoredState, parse_state
 from orchestrator_cli.core.live.store import LiveStore, S3LiveStore
 from orchestrator_cli.core.live.writer import LiveClock, LiveWriter
+from orchestrator_cli.core.s3.checksum import FdReader
 from tests.support.stored.engine import open_store
 from tests.support.stored.objects import bucket_contents
 
@@ -46,6 +47,21 @@ class Clock:
         )
 
 
+class GrowingFile(FdReader):
+    """A log in an open file that is only appended to."""
+
+    def __init__(self, descriptor: int) -> None:
+        super().__init__(descriptor)
+        self.descriptor = descriptor
+
+    @property
+    def size_bytes(self) -> int:
+        return os.fstat(self.descriptor).st_size
+
+    def release(self, offset_bytes: int) -> None:
+        """Forget nothing."""
+
+
 @dataclass
 class LoggedRun:
     """Two logs in files and a writer of them; what happens is a function of the clock."""
@@ -64,7 +80,7 @@ class LoggedRun:
             for name in (OUT, ERR)
         ]
         logs = [
-            SegmentedLog(name, FileSource(file))
+            SegmentedLog(name, GrowingFile(file))
             for name, file in zip((OUT, ERR), self.files, strict=True)
         ]
         state = LiveState(self.writer_id, "bench-7", 42)

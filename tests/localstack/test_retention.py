@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, plan_rules
 from tests.support.scene import Scene
 from tests.support.stored.lifecycles import (
     PUT,
@@ -17,7 +17,7 @@ from tests.support.stored.lifecycles import (
 
 pytestmark = pytest.mark.localstack
 
-DEFAULT_RULES = [api_rule(rule) for rule in plan_rules(RetentionPolicy())]
+DEFAULT_RULES = list(plan_rules(RetentionPolicy()))
 
 
 def test_everything_of_the_rules_is_kept(scene: Scene) -> None:

@@ -24,7 +24,7 @@ from orchestrator_cli.core.retention.billing import (
 )
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention, compile_rules
 from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
-from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, api_rule, plan_rules
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, plan_rules
 from orchestrator_cli.core.retention.prices import aws_prices, price_retrieval, retrieval_prices
 from orchestrator_cli.core.s3.types import ObjectSummary
 
@@ -67,7 +67,7 @@ def make_forecaster(
 
 def default_retention(**policy: int) -> Retention:
     rules = plan_rules(RetentionPolicy(**policy))
-    return compile_rules(Configuration(tuple(map(api_rule, rules))), small_objects_stay=True)
+    return compile_rules(Configuration(rules), small_objects_stay=True)
 
 
 def usage_of(*objects: ObjectSummary, forecaster: LifecycleForecaster | None = None) -> Usage:

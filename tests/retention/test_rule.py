@@ -22,11 +22,11 @@ from orchestrator_cli.core.retention.lifecycle.configuration import (
 from orchestrator_cli.core.retention.lifecycle.policy import (
     OWNED_IDS,
     RetentionPolicy,
-    api_rule,
     check_policy,
     plan_rules,
 )
 from orchestrator_cli.core.retention.lifecycle.rule import (
+    conditions,
     describe_rule,
     normalize,
     to_api_form,
@@ -156,7 +156,7 @@ def test_any_policy_changes_to_any_other_as_from_none(
 
 
 def test_a_lost_size_filter_is_a_change_only_where_the_server_must_keep_it() -> None:
-    kept = Configuration(tuple(without_size_filter(api_rule(one)) for one in DEFAULT))
+    kept = Configuration(tuple(without_size_filter(one) for one in DEFAULT))
     assert [change.action for change in plan_changes(kept, DEFAULT).changed] == [Action.CHANGE]
     weaker = plan_changes(kept, DEFAULT, size_filter_may_miss=True)
     assert (weaker.changed, weaker.size_filter_dropped) == ((), ("orchestrator-archive",))
@@ -164,18 +164,18 @@ def test_a_lost_size_filter_is_a_change_only_where_the_server_must_keep_it() -> 
 
 def test_every_rule_is_confined_to_a_prefix_of_ours() -> None:
     policy = RetentionPolicy(expire_after_days=1000)
-    prefixes = {one.prefix for one in plan_rules(policy)}
+    prefixes = {dict(conditions(one))["Prefix"] for one in plan_rules(policy)}
     assert prefixes == {"derived/", "executions/", "history/", "live/"}
 
 
 def test_the_order_of_rules_means_nothing() -> None:
-    rules = tuple(api_rule(one) for one in DEFAULT)
+    rules = DEFAULT
     assert same_configuration(Configuration(rules), Configuration(rules[::-1]))
 
 
 def test_only_our_own_size_filter_may_be_dropped() -> None:
     theirs = rule(Filter={"And": {"Prefix": "a/", "ObjectSizeGreaterThan": 5}})
-    sent = Configuration((theirs, *(api_rule(one) for one in DEFAULT)))
+    sent = Configuration((theirs, *DEFAULT))
     kept = Configuration(tuple(without_size_filter(one) for one in sent.rules))
     difference = diff_readback(sent, kept)
     assert difference.size_filter_dropped == ("orchestrator-archive",)
@@ -237,7 +237,7 @@ def test_overlaps_are_rules_of_others_that_act_on_our_keys() -> None:
             rule(ID="off", Status="Disabled"),
             rule(ID="apart", Filter={"Prefix": "exec-other/"}),
             rule(ID="idle", Expiration={}),
-            *(api_rule(one) for one in DEFAULT),
+            *DEFAULT,
         )
     )
     named = [line.split()[1] for line in list_overlaps(configuration)]
@@ -258,7 +258,7 @@ def test_overlaps_are_rules_of_others_that_act_on_our_keys() -> None:
 def test_the_rules_tell_when_an_object_is_archived(
     key: str, size_bytes: int, days: int | None
 ) -> None:
-    rules = Configuration(tuple(api_rule(one) for one in DEFAULT))
+    rules = Configuration(DEFAULT)
     assert archive_days(rules, key, size_bytes, "DEEP_ARCHIVE") == days
     assert archive_days(rules, key, size_bytes, "GLACIER") is None
 

@@ -113,23 +113,18 @@ class SyncSummary:
     def error(self) -> OrchestratorError | None:
         """Return the failure of the whole pass, or None."""
         failures = self.failed + self.conflicts
+        if not failures and self.undeleted:
+            were = "file is" if self.undeleted == 1 else "files are"
+            line = f"{self.undeleted:,} {were} stored and could not be deleted here"
+            return PartialFailureError(line, hint=_SEE_TO_THAT, retryable=True)
         if not failures:
-            return self._not_deleted()
+            return None
         # It may be the record that failed, and no file.
         line = f"{failures:,} failed; what is not stored stays where it is"
         if self.unavailable == failures and not (self.created or self.identical or self.stored):
             return UnavailableError(line, retryable=True)
         if not self.failed:
             return ConflictError(line, hint="stored files are immutable: rename the local ones")
-        return PartialFailureError(line, hint=_SEE_TO_THAT, retryable=True)
-
-    def _not_deleted(self) -> OrchestratorError | None:
-        if not self.undeleted:
-            return None
-        were = "file is stored and could not be deleted here"
-        if self.undeleted > 1:
-            were = "files are stored and could not be deleted here"
-        line = f"{self.undeleted:,} {were}"
         return PartialFailureError(line, hint=_SEE_TO_THAT, retryable=True)
 
 

@@ -51,9 +51,10 @@ class Recorder:
         """Make the execution of a bench that could not reach S3 itself."""
         if current.has_record:
             return
-        execution = current.execution
+        execution, declared = current.execution, current.declared
+        made = declared.as_running() if declared else metadata_from_directory(execution)
         try:
-            create_execution(self._store, _as_running(current))
+            create_execution(self._store, made)
         except ConflictError:
             # Somebody made it meanwhile and knows more of it. It must be readable, though.
             self._read(current)
@@ -129,13 +130,6 @@ class Recorder:
 
     def _read(self, current: SyncPass) -> ExecutionMetadata:
         return read_execution(self._store, current.execution.execution_id).metadata
-
-
-def _as_running(current: SyncPass) -> ExecutionMetadata:
-    """Return what an execution is made with: what the bench says, or what its directory does."""
-    if current.declared is not None:
-        return current.declared.as_running()
-    return metadata_from_directory(current.execution)
 
 
 def _resolved(current: SyncPass, metadata: ExecutionMetadata, has_seen_all: bool) -> set[str]:

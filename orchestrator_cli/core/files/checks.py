@@ -10,9 +10,6 @@ from collections.abc import Collection
 # The names of the directories from a root down, or of those and a file at last.
 Parts = tuple[str, ...]
 
-# The error numbers of an open that met a link or another kind of file.
-_OTHER_KIND = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
-
 
 class UnsafeFileError(OSError):
     """A file is of another kind or owner than it should be, or was replaced meanwhile.
@@ -91,10 +88,3 @@ def unchanged(one: os.stat_result, other: os.stat_result) -> bool:
         other.st_mtime_ns,
         other.st_ctime_ns,
     )
-
-
-def explained(error: OSError, name: str, expected: str) -> OSError:
-    """Return an error that names the link or the kind of file that an open has met."""
-    if error.errno in _OTHER_KIND and not isinstance(error, UnsafeFileError):
-        return UnsafeFileError(f"not {expected}, or a link", name)
-    return error

@@ -18,11 +18,12 @@ from orchestrator_cli.core.files.checks import (
     check_private,
     check_regular,
     check_written_by_us,
-    explained,
     unchanged,
 )
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+# The error numbers of an open that met a link or another kind of file.
+_OTHER_KIND = frozenset({errno.ELOOP, errno.ENOTDIR, errno.EMLINK})
 # O_NONBLOCK: opening a FIFO that took a file's place must not hang.
 _NO_SURPRISE = os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 
@@ -154,7 +155,9 @@ class Directory:
         try:
             return os.open(check_name(name), flags, mode, dir_fd=self._descriptor)
         except OSError as error:
-            raise explained(error, name, expected) from error
+            if error.errno in _OTHER_KIND:
+                raise UnsafeFileError(f"not {expected}, or a link", name) from error
+            raise
 
     # --- changing ---------------------------------------------------------------------------
 

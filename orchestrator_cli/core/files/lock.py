@@ -85,16 +85,8 @@ def _open(directory: Directory, name: str) -> io.FileIO:
 def _await(
     lock: Callable[[], bool], timeout_seconds: float, pause: Callable[[float], None]
 ) -> bool:
-    if lock():
-        return True
-    # Loaded here, since hardly anybody has to wait.
-    from tenacity import Retrying, retry_if_result, stop_after_attempt, wait_fixed
-
-    attempts = Retrying(
-        retry=retry_if_result(lambda is_locked: not is_locked),
-        stop=stop_after_attempt(1 + math.ceil(timeout_seconds / _PAUSE_SECONDS)),
-        wait=wait_fixed(_PAUSE_SECONDS),
-        sleep=pause,
-        retry_error_callback=lambda _: False,
-    )
-    return attempts(lock)
+    for _ in range(math.ceil(timeout_seconds / _PAUSE_SECONDS)):
+        if lock():
+            return True
+        pause(_PAUSE_SECONDS)
+    return lock()

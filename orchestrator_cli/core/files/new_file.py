@@ -26,7 +26,6 @@ def create_atomically(
     name: str,
     *,
     replace: bool = False,
-    mode: int = 0o666,
     durable: bool = True,
 ) -> Iterator[io.FileIO]:
     """Make a file that gets its name once it is whole; after a failure there is none.
@@ -34,9 +33,9 @@ def create_atomically(
     Without `replace` nothing is ever overwritten: FileExistsError is raised where the name is taken
     by then. `durable` waits until it would survive a power cut.
     """
-    nameless = _open_nameless(directory, mode)
+    nameless = _open_nameless(directory)
     waiting = "" if nameless else _waiting_name()
-    file = nameless or directory.create_file(waiting, mode)
+    file = nameless or directory.create_file(waiting)
     try:
         with file:
             yield file
@@ -69,11 +68,11 @@ def write_atomically(
             write_all(file.fileno(), block)
 
 
-def _open_nameless(directory: Directory, mode: int) -> io.FileIO | None:
+def _open_nameless(directory: Directory) -> io.FileIO | None:
     if _NAMELESS is None or not os.path.exists(_OPEN_FILES):
         return None
     try:
-        descriptor = os.open(".", _NAMELESS, mode, dir_fd=directory.fileno())
+        descriptor = os.open(".", _NAMELESS, 0o666, dir_fd=directory.fileno())
     except OSError as error:
         if error.errno in _NO_NAMELESS:
             return None

@@ -60,15 +60,17 @@ def _follow(position: _Position, name: str) -> LinkTarget:
         if name == "..":
             position.go_up()
             continue
-        status = position.stat(name)
-        if stat.S_ISLNK(status.st_mode):
+        mode = position.here().stat(name).st_mode
+        if stat.S_ISLNK(mode):
             left.extend(reversed(position.take_link(name)))
-        elif stat.S_ISDIR(status.st_mode):
+        elif stat.S_ISDIR(mode):
             position.go_down(name)
+        elif left:
+            # It is in the place of a directory.
+            return LinkTarget(Leads.NOWHERE)
         else:
-            # With names left to go it is in the place of a directory.
-            return LinkTarget(Leads.NOWHERE) if left else position.target(name, status)
-    return position.target()
+            return position.target(Leads.FILE if stat.S_ISREG(mode) else Leads.OTHER, name)
+    return position.target(Leads.OTHER)
 
 
 class _Position:
@@ -84,20 +86,16 @@ class _Position:
         self._outside = tree.root
         self._links = 0
 
-    def _here(self) -> Directory:
-        # Held by whoever asks: another thread may have the tree close what it no longer holds.
+    def here(self) -> Directory:
+        """Return the directory, which whoever asks has to hold: the tree may close it any time."""
         return self._outside if self.inside is None else self._tree.directory(self.inside)
-
-    def stat(self, name: str) -> os.stat_result:
-        """Stat an entry here, without following it."""
-        return self._here().stat(name)
 
     def take_link(self, name: str) -> list[str]:
         """Return the names that a link here says to go, from here or from the top."""
         self._links += 1
         if self._links > _MOST_LINKS:
             raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), name)
-        names = self._here().read_link(name).split("/")
+        names = self.here().read_link(name).split("/")
         if not names[0]:
             self._go_to(Directory(os.open("/", _LOOK)))
         return names
@@ -118,7 +116,7 @@ class _Position:
             self._look_into("..")
 
     def _look_into(self, name: str) -> None:
-        here = self._here()
+        here = self.here()
         self._go_to(Directory(os.open(name, _LOOK, dir_fd=here.fileno())))
 
     def _go_to(self, directory: Directory) -> None:
@@ -127,14 +125,11 @@ class _Position:
         else:
             self.inside, self._outside = None, directory
 
-    def target(self, name: str | None = None, status: os.stat_result | None = None) -> LinkTarget:
+    def target(self, leads: Leads, *name: str) -> LinkTarget:
         """Return what the link leads to: this directory, or an entry in it."""
         if self.inside is None:
             return LinkTarget(Leads.OUTSIDE)
-        if name is None or status is None:
-            return LinkTarget(Leads.OTHER, self.inside)
-        leads = Leads.FILE if stat.S_ISREG(status.st_mode) else Leads.OTHER
-        return LinkTarget(leads, (*self.inside, name))
+        return LinkTarget(leads, (*self.inside, *name))
 
 
 # --- links to a file that was named ------------------------------------------------------------

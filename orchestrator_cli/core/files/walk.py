@@ -28,13 +28,8 @@ class Entry:
 
     @property
     def parts(self) -> Parts:
-        """Its path from the root, name by name."""
-        return (*self.above, self.name)
-
-    @property
-    def relative(self) -> str:
         """Its path from the root."""
-        return "/".join(self.parts)
+        return (*self.above, self.name)
 
     @property
     def file(self) -> TreeFile:
@@ -51,11 +46,10 @@ def walk(
     the directories on the way. What cannot be read is an entry with an error; only where the
     beginning cannot be read, OSError is raised.
     """
-    levels = [_Level(start, iter(tree.directory(start).scan()))]
+    levels = [(start, iter(tree.directory(start).scan()))]
     while levels:
-        level = levels[-1]
         inner: Entry | None = None
-        for entry in _entries(tree, level):
+        for entry in _entries(tree, *levels[-1]):
             yield entry
             if entry.kind is FileKind.DIRECTORY and entry.error is None and enters(entry):
                 inner = entry
@@ -64,28 +58,22 @@ def walk(
             levels.pop()
             continue
         try:
-            levels.append(_Level(inner.parts, iter(tree.directory(inner.parts).scan())))
+            levels.append((inner.parts, iter(tree.directory(inner.parts).scan())))
         except OSError as error:
             yield Entry(tree, inner.above, inner.name, inner.kind, inner.status, error)
 
 
-@dataclass(slots=True)
-class _Level:
-    parts: Parts
-    left: Iterator[DirectoryEntry]
-
-
-def _entries(tree: Tree, level: _Level) -> Iterator[Entry]:
+def _entries(tree: Tree, parts: Parts, left: Iterator[DirectoryEntry]) -> Iterator[Entry]:
     directory: Directory | None = None
-    for found in level.left:
+    for found in left:
         try:
             # Asked for only where it is needed: on the way up, most levels have nothing left.
-            directory = directory or tree.directory(level.parts)
+            directory = directory or tree.directory(parts)
             status = directory.stat(found.name)
         except OSError as error:
-            yield Entry(tree, level.parts, found.name, found.kind, None, error)
+            yield Entry(tree, parts, found.name, found.kind, None, error)
             continue
-        yield Entry(tree, level.parts, found.name, kind_of(status), status)
+        yield Entry(tree, parts, found.name, kind_of(status), status)
 
 
 def kind_of(status: os.stat_result) -> FileKind:

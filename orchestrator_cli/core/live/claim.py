@@ -120,18 +120,15 @@ class LiveClaim:
         Raises LiveConflictError where it is not the same.
         """
         while not self.is_settled(log):
-            found = self._found.pop(log.name, None) or self._find_next(log)
+            found = self._found.pop(log.name, None)
+            if found is None and not log.position.ended:
+                found = self._store.find_segment(log.name, log.position.offset)
             if found is None:
                 self._unsettled.discard(log.name)
                 return
             self.accept(log, found)
             if log.name in self._found:
                 return
-
-    def _find_next(self, log: SegmentedLog) -> Segment | None:
-        if log.position.ended:
-            return None
-        return self._store.find_segment(log.name, log.position.offset)
 
     def accept(self, log: SegmentedLog, stored: Segment) -> None:
         """Go on after a segment that was stored before. Raises LiveConflictError."""

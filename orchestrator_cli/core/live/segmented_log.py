@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from typing import Protocol
 
 from orchestrator_cli.core.base.errors import IntegrityError
@@ -18,42 +17,12 @@ class GrowingBytes(Protocol):
     @property
     def size_bytes(self) -> int:
         """How much of the log is there."""
-        ...
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         """Return bytes of the log that are there."""
-        ...
 
     def release(self, offset_bytes: int) -> None:
         """Forget what comes before an offset: it is not read again."""
-        ...
-
-
-class FileSource:
-    """A log in an open file that is only appended to."""
-
-    def __init__(self, descriptor: int) -> None:
-        self._descriptor = descriptor
-
-    @property
-    def size_bytes(self) -> int:
-        """How much of the log is there."""
-        return os.fstat(self._descriptor).st_size
-
-    def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Return bytes of the log that are there."""
-        pieces = []
-        while size_bytes > 0:
-            piece = os.pread(self._descriptor, size_bytes, offset_bytes)
-            if not piece:
-                break
-            pieces.append(piece)
-            offset_bytes += len(piece)
-            size_bytes -= len(piece)
-        return b"".join(pieces)
-
-    def release(self, offset_bytes: int) -> None:
-        """Forget nothing: it takes no memory."""
 
 
 class SegmentedLog:

@@ -34,26 +34,21 @@ class LiveStore(Protocol):
     @property
     def max_segment_bytes(self) -> int:
         """The most that one segment holds."""
-        ...
 
     def read_state(self) -> StoredState | None:
         """Read the heartbeat; None where there is none."""
-        ...
 
     def write_state(self, state: LiveState, etag: str | None) -> str:
         """Replace the heartbeat that has this ETag, or make the first one; return its new ETag.
 
         Raises ConflictError where another one is there.
         """
-        ...
 
     def find_segment(self, log: str, offset: int) -> Segment | None:
         """Look up the segment at an offset; None where there is none."""
-        ...
 
     def put_segment(self, log: str, segment: Segment, data: bytes) -> Segment:
         """Store a segment unless one is there; return the one that is there now."""
-        ...
 
 
 class S3LiveStore:
@@ -72,17 +67,19 @@ class S3LiveStore:
     def write_state(self, state: LiveState, etag: str | None) -> str:
         """Replace the heartbeat that has this ETag, or make the first one."""
         server, content = self._store.server, state.to_json()
-        operation = write_state(server, self._execution_id, content, etag)
-        return self._store.run(operation)
+        return self._store.run(_write_state(server, self._execution_id, content, etag))
 
     def find_segment(self, log: str, offset: int) -> Segment | None:
         """Look up the segment at an offset; None where there is none. Raises IntegrityError."""
         return self._store.run(find_segment(self._execution_id, log, offset))
 
     def put_segment(self, log: str, segment: Segment, data: bytes) -> Segment:
-        """Store a segment unless one is there; return the one that is there now."""
-        operation = put_segment(self._store.server, self._execution_id, log, segment, data)
-        return self._store.run(operation)
+        """Store a segment unless one is there; return the one that is there now.
+
+        Raises IntegrityError where something else than a segment has its key.
+        """
+        server = self._store.server
+        return self._store.run(_put_segment(server, self._execution_id, log, segment, data))
 
 
 def find_segment(execution_id: str, log: str, offset: int) -> Operation[Segment | None]:
@@ -94,13 +91,9 @@ def find_segment(execution_id: str, log: str, offset: int) -> Operation[Segment 
     return Segment.from_head(offset, head)
 
 
-def put_segment(
+def _put_segment(
     server: ServerTraits, execution_id: str, log: str, segment: Segment, data: bytes
 ) -> Operation[Segment]:
-    """Store a segment unless one is there; return the one that is there now.
-
-    Raises IntegrityError where something else than a segment has its key.
-    """
     key = live_segment_key(execution_id, log, segment.offset)
     digest, metadata = bytes.fromhex(segment.sha256), segment.to_user_metadata()
     find = partial(find_segment, execution_id, log, segment.offset)
@@ -115,13 +108,9 @@ def put_segment(
     return (yield from create_or_find(f"upload of {printable(key)}", create, find))
 
 
-def write_state(
+def _write_state(
     server: ServerTraits, execution_id: str, content: bytes, etag: str | None
 ) -> Operation[str]:
-    """Replace the heartbeat that has this ETag, or make the first one; return its new ETag.
-
-    Raises ConflictError where another one is there.
-    """
     key = live_state_key(execution_id)
     if etag is not None:
         try:

@@ -77,15 +77,13 @@ class OtlpReceiver:
         if self._queue is not None:
             self._queue.export(snapshot)
             return
-        self._whole_process.record(snapshot)
-        self._send(self._whole_process.collect())
+        self._send(self._whole_process.collect(snapshot))
 
     def _export_delta(self, snapshot: MetricsSnapshot) -> None:
         # Instruments of its own: what a long command counts would reach back to its start, and so
         # before what a shorter one has sent meanwhile. Collectors drop what is older.
         instruments = _Instruments(self._host, AggregationTemporality.DELTA)
-        instruments.record(snapshot)
-        self._send(instruments.collect())
+        self._send(instruments.collect(snapshot))
 
     def _send(self, data: MetricsData | None) -> None:
         """Send the data. Its outcome is read off the connection: the exporter tells too little."""
@@ -129,8 +127,8 @@ class _Instruments:
         meter = provider.get_meter(_NAME, __version__)
         self._by_name = {metric.name: _make_instrument(meter, metric) for metric in METRICS}
 
-    def record(self, snapshot: MetricsSnapshot) -> None:
-        """Record what was counted."""
+    def collect(self, snapshot: MetricsSnapshot) -> MetricsData | None:
+        """Record what was counted; return the values to be exported, None where there are none."""
         for metric in METRICS:
             instrument = self._by_name[metric.name]
             for labels, amount in iter_series(metric, snapshot.counters):
@@ -141,9 +139,6 @@ class _Instruments:
             for labels, values in iter_series(metric, snapshot.observations):
                 for value in values:
                     instrument.record(value, _attributes(metric, labels))
-
-    def collect(self) -> MetricsData | None:
-        """Return the values as they are to be exported, None where there are none."""
         return self._reader.get_metrics_data()
 
 

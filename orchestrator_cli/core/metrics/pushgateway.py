@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, cast
 from urllib.parse import unquote
 
 from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError, UsageError
@@ -26,7 +27,6 @@ from orchestrator_cli.core.http.url import ServiceUrl
 from orchestrator_cli.core.metrics.delivery import SEND_SECONDS, DeliveryQueue, raise_for_rejection
 from orchestrator_cli.core.metrics.recorder import MetricsSnapshot
 from orchestrator_cli.core.metrics.text_file import add_to_file, locked, read_totals
-from orchestrator_cli.core.metrics.totals import registry_of
 from orchestrator_cli.core.s3.checksum import sha256
 from orchestrator_cli.core.s3.errors import map_exception
 
@@ -99,11 +99,10 @@ class Pushgateway:
         except OSError as error:
             where = printable(self.totals)
             raise OrchestratorError(f"cannot push {where}: {error.strerror}") from error
-        except TransportError as error:
-            if error.kind is not TransportErrorKind.TOO_SLOW:
-                raise map_exception(error, self._what) from error
-            raise UnavailableError(f"{self._what}: no answer in {SEND_SECONDS:g} s") from error
         except Exception as error:
+            if isinstance(error, TransportError) and error.kind is TransportErrorKind.TOO_SLOW:
+                late = f"{self._what}: no answer in {SEND_SECONDS:g} s"
+                raise UnavailableError(late) from error
             translated = map_exception(error, self._what)
             if translated is error:
                 raise
@@ -127,7 +126,7 @@ class Pushgateway:
             push_to_gateway(
                 self._group.gateway.url,
                 self._group.job,
-                registry_of(read_totals(directory, self.totals.name)),
+                cast("Any", read_totals(directory, self.totals.name)),
                 self._group.labels,
                 SEND_SECONDS,
                 self._make_sender,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
@@ -78,11 +78,10 @@ def iter_series(metric: Metric, values: dict[Series, T]) -> Iterator[tuple[tuple
 
 
 class MetricsRecorder:
-    """Counts what one command does; any thread may call it. `clock` runs steadily, in seconds."""
+    """Counts what one command does; any thread may call it."""
 
-    def __init__(self, command: str, clock: Callable[[], float]) -> None:
+    def __init__(self, command: str) -> None:
         self._command = command
-        self._clock = clock
         self._lock = threading.Lock()
         self._measured = self._nothing()
 

@@ -9,13 +9,12 @@ import math
 from bisect import bisect_left
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from orchestrator_cli.core.metrics.recorder import MetricsSnapshot, Series, iter_series
 from orchestrator_cli.core.metrics.registry import METRICS, Metric, MetricKind
 
 if TYPE_CHECKING:
-    from prometheus_client import CollectorRegistry
     from prometheus_client.metrics_core import Metric as Family
 
 
@@ -29,7 +28,7 @@ class Histogram:
 
 @dataclass
 class Totals:
-    """Values by series."""
+    """Values by series. It serves prometheus-client as a registry, of which that only collects."""
 
     counters: dict[Series, float] = field(default_factory=dict)
     gauges: dict[Series, float] = field(default_factory=dict)
@@ -48,21 +47,17 @@ class Totals:
                     histogram.counts[bisect_left(metric.buckets, value)] += 1
                 histogram.total += sum(values)
 
-
-def registry_of(totals: Totals) -> CollectorRegistry:
-    """Return a registry of prometheus-client that holds these totals."""
-    from prometheus_client import CollectorRegistry
-
-    registry = CollectorRegistry(auto_describe=False)
-    registry.register(_Collector(totals))
-    return registry
+    def collect(self) -> Iterator[Any]:
+        """Yield a family of prometheus-client for each metric that has a value."""
+        families = (_family(metric, self) for metric in METRICS)
+        return (family for family in families if family.samples)
 
 
 def render(totals: Totals) -> bytes:
     """Return the text exposition of these totals."""
     from prometheus_client import generate_latest
 
-    return generate_latest(registry_of(totals))
+    return generate_latest(cast("Any", totals))
 
 
 def parse(text: str) -> Totals:
@@ -116,20 +111,6 @@ def _take_buckets(totals: Totals, cumulated: dict[Series, list[float | None]]) -
     for series, histogram in totals.histograms.items():
         if not histogram.counts:
             raise ValueError(f"{series[0]} without buckets")
-
-
-class _Collector:
-    """Hands values to prometheus-client."""
-
-    def __init__(self, totals: Totals) -> None:
-        self._totals = totals
-
-    def collect(self) -> Iterator[Any]:
-        """Yield a family for each metric that has a value."""
-        for metric in METRICS:
-            family = _family(metric, self._totals)
-            if family.samples:
-                yield family
 
 
 def _family(metric: Metric, totals: Totals) -> Family:

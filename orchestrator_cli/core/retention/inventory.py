@@ -10,6 +10,7 @@ import csv
 import gzip
 import hashlib
 import io
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,16 +33,8 @@ _MOST_MANIFEST_BYTES = 64 * 1024 * 1024
 _ROWS_AT_ONCE = 10_000
 _NEEDED = ("Key", "Size", "LastModifiedDate", "StorageClass")
 _WANTED = (*_NEEDED, "ETag", "IsLatest", "IsDeleteMarker")
-# Parquet has the same fields under other names.
-_PARQUET_NAMES = {
-    "Key": "key",
-    "Size": "size",
-    "LastModifiedDate": "last_modified_date",
-    "StorageClass": "storage_class",
-    "ETag": "e_tag",
-    "IsLatest": "is_latest",
-    "IsDeleteMarker": "is_delete_marker",
-}
+# Parquet has the same fields in snake case: `e_tag`.
+_PARQUET_NAMES = {name: re.sub(r"\B(?=[A-Z])", "_", name).lower() for name in _WANTED}
 Row = dict[str, Any]
 
 

@@ -17,7 +17,11 @@ from orchestrator_cli.core.executions.keys import (
     key_execution_id,
     live_prefix,
 )
-from orchestrator_cli.core.executions.listings.partitioned import RangeListing, Window, list_window
+from orchestrator_cli.core.executions.listings.partitioned import (
+    RangeListing,
+    Window,
+    WindowListing,
+)
 from orchestrator_cli.core.executions.record.repository import read_executions
 from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
@@ -60,7 +64,7 @@ def list_usage(
             partial(_add_objects, prefix=prefix, forecaster=forecaster),
             itemgetter(0),
         )
-        return list_window(listing, Window.of(since, until, prefix), ahead, _FIRST_PAGES)
+        return WindowListing(listing, ahead).read(Window.of(since, until, prefix), _FIRST_PAGES)
 
     return join_usages(below(EXECUTIONS_PREFIX), below(LIVE_PREFIX))
 
@@ -111,14 +115,11 @@ def list_usage_of(
 def _read_usage(forecaster: LifecycleForecaster, execution_id: str) -> Operation[ExecutionUsage]:
     usage = Usage(executions=1)
     for prefix in (execution_prefix(execution_id), live_prefix(execution_id)):
-        query = ListQuery(prefix)
-        page = yield from list_objects(query)
-        while True:
+        page = None
+        while page is None or page.next_token is not None:
+            page = yield from list_objects(ListQuery(prefix), page and page.next_token)
             for listed in page.objects:
                 usage.add_object(listed, forecaster)
-            if page.next_token is None:
-                break
-            page = yield from list_objects(query, page.next_token)
     return execution_id, usage
 
 

@@ -1,25 +1,33 @@
-"""Choose where the usage of executions is read from, and how: a listing, or an inventory."""
+"""Choose where the usage of executions is read from, a listing or an inventory, and its rules."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import cached_property
+from typing import NamedTuple
 
-from orchestrator_cli.core.base.errors import NotFoundError, OrchestratorError, UsageError
+from orchestrator_cli.core.base.errors import (
+    NotFoundError,
+    OrchestratorError,
+    UsageError,
+    suppress_unless_fatal,
+)
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.ids import CLOCK_SKEW, first_execution_id, last_execution_id
 from orchestrator_cli.core.executions.keys import EXECUTIONS_PREFIX, execution_prefix
 from orchestrator_cli.core.executions.listings.executions import no_such_execution
-from orchestrator_cli.core.retention.applied_rules import AppliedRules, find_applied_rules
 from orchestrator_cli.core.retention.billing import Usage
-from orchestrator_cli.core.retention.forecast import LifecycleForecaster
+from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention, compile_rules
 from orchestrator_cli.core.retention.inventory import (
     InventoryLocation,
     InventoryManifest,
     parse_manifest,
     read_inventory,
 )
+from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
+from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
+from orchestrator_cli.core.retention.lifecycle.policy import RetentionPolicy, plan_rules
 from orchestrator_cli.core.retention.usage import (
     ExecutionUsage,
     inventory_usage,
@@ -29,6 +37,14 @@ from orchestrator_cli.core.retention.usage import (
     measure_unfinished,
 )
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+
+
+class AppliedRules(NamedTuple):
+    """The rules that are applied, their `source` (`bucket` or `default`), and that in words."""
+
+    retention: Retention
+    source: str
+    words: str
 
 
 class UsageSource:
@@ -59,7 +75,7 @@ class UsageSource:
     @cached_property
     def rules(self) -> AppliedRules:
         """The rules that are applied to what is stored."""
-        return find_applied_rules(self._store)
+        return _find_applied_rules(self._store)
 
     def read(
         self, execution_ids: list[str], since: datetime | None, until: datetime | None
@@ -136,3 +152,27 @@ def _in_window(since: datetime | None, until: datetime) -> Callable[[str], bool]
     first = first_execution_id(since) if since else ""
     last = last_execution_id(until)
     return lambda execution_id: first <= execution_id <= last
+
+
+def _find_applied_rules(store: ArtifactStore | None) -> AppliedRules:
+    """Return the bucket's rules; the default policy where it has none or they cannot be read."""
+    if store is None:
+        return _default_rules("no bucket was named")
+    configuration = None
+    with suppress_unless_fatal(OrchestratorError):
+        configuration = BucketLifecycle(store).read()
+    if configuration is None:
+        return _default_rules("the bucket's rules cannot be read")
+    if not configuration.rules:
+        return _default_rules("the bucket has no rules")
+    retention = compile_rules(configuration, store.session.is_aws)
+    words = "the bucket's lifecycle rules"
+    if not retention.archives:
+        words += ", which archive nothing"
+    return AppliedRules(retention, "bucket", words)
+
+
+def _default_rules(why: str) -> AppliedRules:
+    made = Configuration(plan_rules(RetentionPolicy()))
+    words = f"the default policy of `orchestrator lifecycle apply` ({why})"
+    return AppliedRules(compile_rules(made, small_objects_stay=True), "default", words)

@@ -155,5 +155,12 @@ class FdReader:
         self._descriptor = descriptor
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
-        """Return up to `size_bytes` bytes from an offset."""
-        return os.pread(self._descriptor, size_bytes, offset_bytes)
+        """Return so many bytes from an offset, fewer only where the file ends."""
+        data = os.pread(self._descriptor, size_bytes, offset_bytes)
+        while 0 < len(data) < size_bytes:
+            left, start = size_bytes - len(data), offset_bytes + len(data)
+            more = os.pread(self._descriptor, left, start)
+            if not more:
+                break
+            data += more
+        return data

@@ -68,8 +68,7 @@ def _share_of_standard() -> str:
 
 def _rules(policy: lifecycle.RetentionPolicy) -> str:
     return "\n\n".join(
-        f"`{rule.rule_id}`\n:   {describe_rule(lifecycle.api_rule(rule))}."
-        for rule in lifecycle.plan_rules(policy)
+        f"`{rule['ID']}`\n:   {describe_rule(rule)}." for rule in lifecycle.plan_rules(policy)
     )
 
 

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import io
+import os
 
-from orchestrator_cli.core.live.segmented_log import FileSource
+from orchestrator_cli.core.s3.checksum import FdReader
 from orchestrator_cli.runner.spool_log import SpooledRun
 
 
@@ -19,13 +20,15 @@ class SpooledSource:
     @property
     def size_bytes(self) -> int:
         """How much of the log is there."""
-        source = self._source()
-        return source.size_bytes if source is not None else 0
+        file = self._open()
+        return os.fstat(file.fileno()).st_size if file is not None else 0
 
     def read_at(self, offset_bytes: int, size_bytes: int) -> bytes:
         """Return bytes of the log that are there."""
-        source = self._source()
-        return source.read_at(offset_bytes, size_bytes) if source is not None else b""
+        file = self._open()
+        return (
+            FdReader(file.fileno()).read_at(offset_bytes, size_bytes) if file is not None else b""
+        )
 
     def release(self, offset_bytes: int) -> None:
         """Do nothing: no memory is held."""
@@ -35,8 +38,8 @@ class SpooledSource:
         if self._file is not None:
             self._file.close()
 
-    def _source(self) -> FileSource | None:
+    def _open(self) -> io.FileIO | None:
         if self._file is None:
             item = self._run.planned_log(self._name)
             self._file = item.file.open() if item is not None and item.file is not None else None
-        return FileSource(self._file.fileno()) if self._file is not None else None
+        return self._file

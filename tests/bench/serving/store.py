@@ -12,11 +12,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from orchestrator_cli.core.executions.record.manifest import (
-    Manifest,
-    manifest_sha256,
-    with_manifest,
-)
+from orchestrator_cli.core.executions.record.manifest import Manifest, manifest_sha256
 from orchestrator_cli.core.executions.record.metadata import (
     Artifact,
     ArtifactStatus,
@@ -96,7 +92,7 @@ def _write_execution(home: Path, number: int, files: int) -> str:
     metadata = root / "metadata.json"
     size_bytes = sum(artifact.size_bytes for artifact in manifest)
     lines = Manifest(manifest, len(manifest), size_bytes, manifest_sha256(manifest))
-    metadata.write_bytes(serialise(with_manifest(record, lines)))
+    metadata.write_bytes(serialise(record.model_copy(update=lines._asdict())))
     (root / "logs/stdout.log").write_bytes(b"one line\n" * 400)
     listing = home / "www/lists" / f"{execution_id}.xml"
     listing.parent.mkdir(exist_ok=True)

@@ -16,7 +16,6 @@ from orchestrator_cli.cli.output import human_dollars, human_size
 from orchestrator_cli.cli.output.table import Column, Table, table
 from orchestrator_cli.core.base.errors import UsageError
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.retention.applied_rules import AppliedRules
 from orchestrator_cli.core.retention.billing import (
     MONTHS,
     CostEstimate,
@@ -32,6 +31,7 @@ from orchestrator_cli.core.retention.prices import (
     aws_prices,
     read_prices,
 )
+from orchestrator_cli.core.retention.usage_source import AppliedRules
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.storage_classes import INTELLIGENT_TIERING
 

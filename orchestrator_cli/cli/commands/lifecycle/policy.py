@@ -10,11 +10,11 @@ from orchestrator_cli.cli.app import App
 from orchestrator_cli.cli.options import F, WholeNumber, add_options
 from orchestrator_cli.core.retention.lifecycle.policy import (
     RetentionPolicy,
-    Rule,
     check_policy,
     plan_rules,
     policy_warnings,
 )
+from orchestrator_cli.core.retention.lifecycle.rule import ApiRule
 
 _DAYS = WholeNumber(0)
 _DEFAULT = RetentionPolicy()
@@ -68,7 +68,7 @@ def policy_options(function: F) -> F:
     return add_options(function, _OPTIONS)
 
 
-def choose_rules(app: App, options: dict[str, Any]) -> tuple[Rule, ...]:
+def choose_rules(app: App, options: dict[str, Any]) -> tuple[ApiRule, ...]:
     """Return the rules that the options ask for. Raises UsageError."""
     any_age = options.pop("override_policy")
     policy = RetentionPolicy(**options)

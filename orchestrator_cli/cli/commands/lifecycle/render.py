@@ -12,7 +12,7 @@ from orchestrator_cli.cli.options import Example, WholeNumber, command, gather_o
 from orchestrator_cli.core.base.errors import UsageError
 
 if TYPE_CHECKING:
-    from orchestrator_cli.core.retention.lifecycle.policy import Rule
+    from orchestrator_cli.core.retention.lifecycle.rule import ApiRule
     from orchestrator_cli.infrastructure.bucket_policy import BucketProtection
     from orchestrator_cli.infrastructure.roles import Access
 
@@ -137,7 +137,7 @@ def render(app: App, /, options: RenderOptions, **policy: Any) -> None:
     app.output.line(_render(app, options, rules), end="")
 
 
-def _render(app: App, options: RenderOptions, rules: tuple[Rule, ...]) -> str:
+def _render(app: App, options: RenderOptions, rules: tuple[ApiRule, ...]) -> str:
     from orchestrator_cli.infrastructure.aws_cli import render_aws_cli
     from orchestrator_cli.infrastructure.cloudformation import render_cloudformation
     from orchestrator_cli.infrastructure.terraform import render_terraform

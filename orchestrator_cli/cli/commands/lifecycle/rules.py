@@ -18,7 +18,7 @@ if TYPE_CHECKING:
         LifecyclePlan,
         RuleChange,
     )
-    from orchestrator_cli.core.retention.lifecycle.policy import Rule
+    from orchestrator_cli.core.retention.lifecycle.rule import ApiRule
 
 _DROPPED_HINT = "to archive nothing: --archive-after 0 --override-policy"
 
@@ -150,7 +150,7 @@ def show(app: App, as_json: bool) -> None:
 
 
 def _read_plan(
-    app: App, rules: tuple[Rule, ...], strict: bool
+    app: App, rules: tuple[ApiRule, ...], strict: bool
 ) -> tuple[BucketLifecycle, LifecyclePlan]:
     from orchestrator_cli.core.retention.lifecycle.bucket_rules import BucketLifecycle
     from orchestrator_cli.core.retention.lifecycle.configuration import plan_changes

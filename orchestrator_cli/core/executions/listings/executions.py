@@ -79,7 +79,7 @@ def list_execution_ids(
     from orchestrator_cli.core.executions.listings.partitioned import (
         RangeListing,
         Window,
-        list_window,
+        WindowListing,
     )
 
     window = Window.of(since, until or now)
@@ -88,15 +88,14 @@ def list_execution_ids(
     if after is not None:
         window = window._replace(start_after=max(window.start_after, key_after_execution(after)))
     listing = RangeListing(
-        partial(store.list_prefixes, EXECUTIONS_PREFIX), _behind, _parse_prefixes, str
+        partial(store.list_prefixes, EXECUTIONS_PREFIX),
+        _behind,
+        lambda prefixes: list(filter(None, map(parse_execution_prefix, prefixes))),
+        str,
     )
-    return list_window(listing, window, _LISTINGS_AT_ONCE)
+    return WindowListing(listing, _LISTINGS_AT_ONCE).read(window)
 
 
 def _behind(prefix: str) -> str:
     # What is below a prefix sorts after it: to go on at the prefix itself would show it again.
     return prefix.removesuffix("/") + "0"
-
-
-def _parse_prefixes(prefixes: Iterable[str]) -> list[str]:
-    return list(filter(None, map(parse_execution_prefix, prefixes)))

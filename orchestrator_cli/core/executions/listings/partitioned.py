@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator
 from datetime import datetime
 from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Generic, NamedTuple, TypeVar
+from typing import TYPE_CHECKING, Generic, NamedTuple, TypeVar
 
 from orchestrator_cli.core.base.cancellation import bind_token, current_token
 from orchestrator_cli.core.base.ordered_map import wait_result
@@ -68,11 +68,8 @@ class RangeListing(NamedTuple, Generic[Entry, Found]):
     id_of: Callable[[Found], str]
 
 
-class _Partition(NamedTuple):
-    """A part of a window, of which so many pages are listed at once."""
-
-    window: Window
-    pages: int
+# A part of a window, and how many pages of it are listed at once.
+_Partition = tuple[Window, int]
 
 
 class _PartitionResult(NamedTuple, Generic[Found]):
@@ -83,27 +80,21 @@ class _PartitionResult(NamedTuple, Generic[Found]):
     rest: Window | None
 
 
-def list_window(
-    listing: RangeListing[Entry, Found], window: Window, ahead: int, first_pages: int = 1
-) -> Iterator[Found]:
-    """Yield the results of a window, in order, listing up to `ahead` parts of it at once.
+class WindowListing(Generic[Entry, Found]):
+    """Lists a window in partitions, up to `ahead` at once, and splits the rest by its beginning.
 
     What is found in two partitions is not joined. About a request a thousand entries, and one
-    more a partition: none where the window fits into `first_pages`.
+    more a partition: none where the window fits into the first pages. Use it once.
     """
-    return _WindowListing(listing, ahead).read(window, first_pages)
-
-
-class _WindowListing(Generic[Entry, Found]):
-    """Lists partitions in threads, in order, and splits the rest as its beginning suggests."""
 
     def __init__(self, listing: RangeListing[Entry, Found], ahead: int) -> None:
         self._listing = listing
         self._ahead = ahead
         self._pages = 0
 
-    def read(self, window: Window, first_pages: int) -> Iterator[Found]:
-        first = self._list(_Partition(window, first_pages))
+    def read(self, window: Window, first_pages: int = 1) -> Iterator[Found]:
+        """Yield the results of a window, in order."""
+        first = self._list(window, first_pages)
         yield from first.found
         partitions = self._remaining(first)
         if partitions:
@@ -119,8 +110,8 @@ class _WindowListing(Generic[Entry, Found]):
             while waiting:
                 for place in range(min(self._ahead, len(waiting))):
                     item = waiting[place]
-                    if isinstance(item, _Partition):
-                        waiting[place] = executor.submit(self._list, item)
+                    if not isinstance(item, Future):
+                        waiting[place] = executor.submit(self._list, *item)
                 front = waiting.popleft()
                 assert isinstance(front, Future)  # noqa: S101 - for the type checker
                 result = wait_result(front)
@@ -129,14 +120,22 @@ class _WindowListing(Generic[Entry, Found]):
         finally:
             executor.shutdown(wait=False, cancel_futures=True)
 
-    def _list(self, partition: _Partition) -> _PartitionResult[Found]:
-        most = partition.pages * PAGE_KEYS
-        inside = _PageReader(self._listing, partition.window, most)
-        found = self._listing.gather(iter(inside))
-        rest = None
-        if inside.count == most and not inside.is_over:
-            rest = partition.window._replace(start_after=inside.behind)
-        return _PartitionResult(found, max(1, -(-inside.count // PAGE_KEYS)), rest)
+    def _list(self, window: Window, pages: int) -> _PartitionResult[Found]:
+        most, count, behind = pages * PAGE_KEYS, 0, ""
+
+        def inside() -> Iterator[Entry]:
+            nonlocal count, behind
+            for entry in islice(self._listing.entries(window.start_after), most):
+                count += 1
+                behind = self._listing.behind(entry)
+                if behind > window.last_key:
+                    return
+                yield entry
+
+        found = self._listing.gather(inside())
+        goes_on = count == most and behind <= window.last_key
+        rest = window._replace(start_after=behind) if goes_on else None
+        return _PartitionResult(found, max(1, -(-count // PAGE_KEYS)), rest)
 
     def _remaining(self, result: _PartitionResult[Found]) -> list[_Partition]:
         """Return the partitions of what a result has left, in order."""
@@ -144,7 +143,7 @@ class _WindowListing(Generic[Entry, Found]):
         if result.rest is None:
             return []
         pages = min(self._pages, _PAGES_AT_ONCE)
-        return [_Partition(window, pages) for window in self._split(result, result.rest)]
+        return [(window, pages) for window in self._split(result, result.rest)]
 
     def _split(self, result: _PartitionResult[Found], rest: Window) -> list[Window]:
         if not result.found:
@@ -161,27 +160,6 @@ class _WindowListing(Generic[Entry, Found]):
             return [rest]
         ends = [last + left * step / number for step in range(1, number)]
         return list(_parts(rest, ends))
-
-
-class _PageReader(Generic[Entry]):
-    """The entries at the beginning of a window, and how far they go. Iterate once."""
-
-    def __init__(self, listing: RangeListing[Entry, Any], window: Window, most: int) -> None:
-        self._listing = listing
-        self._window = window
-        self._most = most
-        self.count = 0
-        self.behind = ""
-        self.is_over = False
-
-    def __iter__(self) -> Iterator[Entry]:
-        for entry in islice(self._listing.entries(self._window.start_after), self._most):
-            self.count += 1
-            self.behind = self._listing.behind(entry)
-            self.is_over = self.behind > self._window.last_key
-            if self.is_over:
-                return
-            yield entry
 
 
 def _parts(window: Window, ends: Iterable[datetime]) -> Iterator[Window]:

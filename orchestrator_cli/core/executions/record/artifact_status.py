@@ -10,11 +10,7 @@ from collections.abc import Collection
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.executions.keys import artifact_key, execution_prefix, parse_artifact_key
-from orchestrator_cli.core.executions.record.manifest import (
-    build_manifest,
-    find_lost,
-    with_manifest,
-)
+from orchestrator_cli.core.executions.record.manifest import build_manifest, find_lost
 from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
     ExecutionMetadata,
@@ -46,7 +42,8 @@ def with_files(
         lost = find_lost(metadata.artifacts, manifest.artifacts)
         known = {one.path for one in metadata.failures}.union(resolved)
         failures = [*metadata.failures, *(one for one in lost if one.path not in known)]
-        metadata = with_manifest(metadata.model_copy(update={"failures": failures}), manifest)
+        found = {"failures": failures, **manifest._asdict()}
+        metadata = metadata.model_copy(update=found)
         left = [
             one for one in metadata.unfinished_uploads if one.more or _missing(store, metadata, one)
         ]

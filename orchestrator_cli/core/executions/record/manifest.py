@@ -21,12 +21,15 @@ _REPLACED = "it was stored, and somebody has overwritten it since"
 
 
 class Manifest(NamedTuple):
-    """The totals and the digest of an execution's files, and its lines where they are few."""
+    """The totals and the digest of an execution's files, and its lines where they are few.
+
+    The fields are those of the record that hold them.
+    """
 
     artifacts: list[Artifact] | None
     artifact_count: int
     artifact_bytes: int
-    sha256: str
+    manifest_sha256: str
 
 
 def build_manifest(
@@ -71,18 +74,6 @@ def _describe(
         size_bytes=head.size_bytes,
         checksum=str(stored.checksum) if stored else None,
         content_type=head.content_type,
-    )
-
-
-def with_manifest(metadata: ExecutionMetadata, manifest: Manifest) -> ExecutionMetadata:
-    """Return the record with this manifest, its totals and its digest."""
-    return metadata.model_copy(
-        update={
-            "artifacts": manifest.artifacts,
-            "artifact_count": manifest.artifact_count,
-            "artifact_bytes": manifest.artifact_bytes,
-            "manifest_sha256": manifest.sha256,
-        }
     )
 
 

@@ -42,6 +42,7 @@ from orchestrator_cli.core.executions.record.status_probe import (
     keeps_changing,
 )
 from orchestrator_cli.core.executions.record.upload_mark import UploadMark, with_mark, without_marks
+from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.operations.read import get_object
 from orchestrator_cli.core.s3.operations.request import Operation
@@ -75,13 +76,11 @@ def read_executions(
 
     An execution whose metadata cannot be read or is not valid yields its error instead.
     """
-    for execution_id, found in store.map_operations(map(read_or_error, execution_ids)):
-        is_missing = isinstance(found, NotFoundError)
-        yield execution_id, no_such_execution(store, execution_id) if is_missing else found
+    return store.map_operations(read_or_error(store, one) for one in execution_ids)
 
 
 def read_or_error(
-    execution_id: str,
+    store: ObjectReader, execution_id: str
 ) -> Operation[tuple[str, ExecutionMetadata | OrchestratorError]]:
     """Read the metadata of an execution; what concerns it alone is returned instead."""
     try:
@@ -90,7 +89,8 @@ def read_or_error(
     except OrchestratorError as error:
         if error.is_fatal:
             raise
-        return execution_id, error
+        is_missing = isinstance(error, NotFoundError)
+        return execution_id, no_such_execution(store, execution_id) if is_missing else error
 
 
 # --- new -------------------------------------------------------------------------------------

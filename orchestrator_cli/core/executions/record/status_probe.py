@@ -66,14 +66,11 @@ def find_running(store: ObjectReader, execution_id: str) -> RunningRecord | None
     if not all(name in record and record[name] == value for name, value in _RUNNING.items()):
         return None
     running = RunningRecord(record, stored.etag)
-    return running if _has_valid_uploads(running) else None
-
-
-def _has_valid_uploads(running: RunningRecord) -> bool:
     try:
-        return running.uploads is not None
+        list(map(UploadMark.of, running.marks))
     except (LookupError, TypeError, ValueError, AttributeError):
-        return False
+        return None
+    return running
 
 
 def change_uploads(

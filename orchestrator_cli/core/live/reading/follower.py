@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError, UnavailableError
+from orchestrator_cli.core.base.errors import OrchestratorError, UnavailableError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import artifact_key, live_log_path
 from orchestrator_cli.core.executions.record.status_probe import may_be_running
-from orchestrator_cli.core.live.reading.digests import GrowingDigests
 from orchestrator_cli.core.live.reading.heartbeat import LivenessWatch, Reachability
+from orchestrator_cli.core.live.reading.passed_log import PassedLog
 from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
 from orchestrator_cli.core.live.state import Liveness
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
@@ -78,8 +78,7 @@ class LogFollower:
         self._give_up = watch.give_up
         self._clock = store.retry.clock
         self._wait = wait or store.retry.wait
-        self._digests = GrowingDigests() if reader.offset == 0 else None
-        self._offset = reader.offset
+        self._passed = PassedLog(printable(self._key), reader.offset)
         self._line = 0
         self._grew_at, self._looked_at = self._clock(), float("-inf")
         self._reachability = Reachability(self._clock, watch.give_up, watch.tell)
@@ -113,12 +112,8 @@ class LogFollower:
             yield from self._pass_on_rest(head)
 
     def _pass_on(self, chunk: LiveChunk) -> Iterator[LiveChunk]:
-        if chunk.offset != self._offset:
-            # The reader was told to begin at a later line.
-            self._digests = None
-        if self._digests is not None:
-            self._digests.update(chunk.data)
-        self._offset, self._line = chunk.end, chunk.line + chunk.data.count(b"\n")
+        self._passed.add(chunk)
+        self._line = chunk.line + chunk.data.count(b"\n")
         self._grew_at = self._clock()
         self._watch.note(Liveness.ALIVE)
         yield chunk
@@ -137,21 +132,13 @@ class LogFollower:
 
         The writer stores it once the log has ended, or where the segments were given up.
         """
-        if self._reader.offset > self._offset:
-            # The reader has left out what is before the lines that were asked for.
-            self._offset, self._digests = self._reader.offset, None
-        if head.size_bytes < self._offset:
-            raise IntegrityError(
-                f"{printable(self._key)} has {head.size_bytes:,} bytes, but {self._offset:,} bytes"
-                " of this log were there before"
-            )
-        if self._offset < head.size_bytes:
-            for block in iter_range(self._store, self._key, self._offset, head.size_bytes):
-                yield from self._pass_on(LiveChunk(self._offset, bytes(block), self._line))
-        if self._digests is not None and self._digests.differ(self._store.head(self._key)):
-            raise IntegrityError(
-                f"{printable(self._key)}: its bytes are not those that were there while it grew"
-            )
+        passed = self._passed
+        passed.skip_to(self._reader.offset)
+        passed.check_size(head.size_bytes)
+        if passed.offset < head.size_bytes:
+            for block in iter_range(self._store, self._key, passed.offset, head.size_bytes):
+                yield from self._pass_on(LiveChunk(passed.offset, bytes(block), self._line))
+        passed.check_content(lambda: self._store.head(self._key))
         self.has_ended = True
 
     # --- no end ------------------------------------------------------------------------------
@@ -164,7 +151,7 @@ class LogFollower:
             return
         is_finished = not may_be_running(self._store, self._execution_id)
         if is_finished and self._store.head_for_compare(self._key) is None:
-            raise WriterLostError.not_stored(self._log, self._execution_id, self._offset)
+            raise WriterLostError.not_stored(self._log, self._execution_id, self._passed.offset)
         if seen.liveness is Liveness.LOST and not self._give_up.waits_forever:
             why = f"has shown no sign of life for {seen.silent_seconds:,.0f} s"
-            raise WriterLostError.lost(self._log, self._execution_id, self._offset, why)
+            raise WriterLostError.lost(self._log, self._execution_id, self._passed.offset, why)

@@ -47,6 +47,15 @@ class GiveUpPolicy:
     waits_forever: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class SignOfLife:
+    """What was last seen of a writer. `has_ended`: it has said that all of its logs have ended."""
+
+    liveness: Liveness
+    silent_seconds: float
+    has_ended: bool
+
+
 class Heartbeat:
     """The heartbeat of one execution's writer. Safe to share between threads."""
 
@@ -66,6 +75,17 @@ class Heartbeat:
                 self._read_at = self._clock()
             return self._last
 
+    def sign_of_life(self, lost_after_seconds: float = LOST_AFTER_SECONDS) -> SignOfLife | None:
+        """Return what was last seen of the writer; None where it has said nothing."""
+        stored = self.read()
+        if stored is None:
+            return None
+        silent_seconds = stored.age_seconds
+        if liveness_after(silent_seconds, lost_after_seconds) is not Liveness.ALIVE:
+            silent_seconds = self.silent_seconds(stored.state.logs)
+        now = liveness_after(silent_seconds, lost_after_seconds)
+        return SignOfLife(now, silent_seconds, stored.state.ended)
+
     def silent_seconds(self, logs: Iterable[str]) -> float:
         """Return how long ago the writer was there, by S3's clock.
 
@@ -83,15 +103,6 @@ class Heartbeat:
         return min(ages, default=0.0)
 
 
-@dataclass(frozen=True, slots=True)
-class SignOfLife:
-    """What was last seen of a writer. `has_ended`: it has said that all of its logs have ended."""
-
-    liveness: Liveness
-    silent_seconds: float
-    has_ended: bool
-
-
 class LivenessWatch:
     """Tells each change of a writer's liveness once. `give_up` says when it is lost."""
 
@@ -106,15 +117,13 @@ class LivenessWatch:
 
         Where there is no heartbeat, the writer is judged by how long nothing has come.
         """
-        stored = self._heartbeat.read()
         lost_after_seconds = self.give_up.lost_after_seconds
-        silent_seconds = quiet_seconds if stored is None else stored.age_seconds
-        now = liveness_after(silent_seconds, lost_after_seconds)
-        if stored is not None and now is not Liveness.ALIVE:
-            silent_seconds = self._heartbeat.silent_seconds(stored.state.logs)
-            now = liveness_after(silent_seconds, lost_after_seconds)
-        self.note(now, silent_seconds)
-        return SignOfLife(now, silent_seconds, stored is not None and stored.state.ended)
+        seen = self._heartbeat.sign_of_life(lost_after_seconds)
+        if seen is None:
+            now = liveness_after(quiet_seconds, lost_after_seconds)
+            seen = SignOfLife(now, quiet_seconds, has_ended=False)
+        self.note(seen.liveness, seen.silent_seconds)
+        return seen
 
     def note(self, now: Liveness, silent_seconds: float = 0.0) -> None:
         """Tell the liveness where it is another than before.

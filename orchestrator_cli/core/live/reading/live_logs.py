@@ -23,7 +23,7 @@ from orchestrator_cli.core.live.reading.heartbeat import (
 from orchestrator_cli.core.live.reading.listing import list_live_logs
 from orchestrator_cli.core.live.reading.reader import LiveChunk, LiveReader
 from orchestrator_cli.core.live.reading.tail import join_last_lines
-from orchestrator_cli.core.live.state import Liveness, StoredState, liveness_after
+from orchestrator_cli.core.live.state import StoredState
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 
 
@@ -89,14 +89,11 @@ class BucketLiveLogs:
 
     def writer_state(self) -> WriterState:
         """Return how the execution and its writer stand."""
-        stored = self._state()
+        seen = self._heartbeat.sign_of_life() if self._state() is not None else None
         is_running = may_be_running(self._store, self._execution_id)
-        if stored is None:
+        if seen is None:
             return WriterState(is_running, None, None)
-        silent_seconds = stored.age_seconds
-        if liveness_after(silent_seconds) is not Liveness.ALIVE:
-            silent_seconds = self._heartbeat.silent_seconds(stored.state.logs)
-        return WriterState(is_running, liveness_after(silent_seconds), silent_seconds)
+        return WriterState(is_running, seen.liveness, seen.silent_seconds)
 
     def snapshot(self, name: str, lines: int | None) -> Iterator[LiveChunk] | None:
         """Return the log as it is now, or its last lines; None where there is no such log."""

@@ -5,13 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from orchestrator_cli.core.base.errors import (
-    NotFoundError,
-    OrchestratorError,
-    suppress_unless_fatal,
-)
+from orchestrator_cli.core.base.errors import OrchestratorError, suppress_unless_fatal
 from orchestrator_cli.core.executions.filters import FoundExecution
-from orchestrator_cli.core.executions.listings.executions import no_such_execution
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status
 from orchestrator_cli.core.executions.record.repository import read_or_error
 from orchestrator_cli.core.live.state import Liveness, liveness_after, read_state
@@ -31,20 +26,14 @@ def read_with_liveness(
     True; the liveness of others, and of those without a heartbeat, is None. At most `at_once` are
     read at once.
     """
-    operations = (_read(execution_id, wants_liveness) for execution_id in execution_ids)
-    for execution_id, found, liveness in store.map_operations(operations, at_once):
-        is_missing = isinstance(found, NotFoundError)
-        yield (
-            execution_id,
-            no_such_execution(store, execution_id) if is_missing else found,
-            liveness,
-        )
+    operations = (_read(store, one, wants_liveness) for one in execution_ids)
+    return store.map_operations(operations, at_once)
 
 
 def _read(
-    execution_id: str, wants_liveness: Callable[[ExecutionMetadata], bool]
+    store: ObjectReader, execution_id: str, wants_liveness: Callable[[ExecutionMetadata], bool]
 ) -> Operation[FoundExecution]:
-    _, found = yield from read_or_error(execution_id)
+    _, found = yield from read_or_error(store, execution_id)
     if isinstance(found, OrchestratorError) or not wants_liveness(found):
         return execution_id, found, None
     return execution_id, found, (yield from find_liveness(found))

@@ -22,8 +22,6 @@ from orchestrator_cli.core.retention.lifecycle.policy import (
     ARCHIVE_OVER_BYTES,
     DEFAULT_MINIMUM,
     OWNED_IDS,
-    Rule,
-    api_rule,
 )
 from orchestrator_cli.core.retention.lifecycle.rule import (
     ApiRule,
@@ -105,14 +103,14 @@ class LifecyclePlan:
 
 
 def plan_changes(
-    present: Configuration, rules: Iterable[Rule], size_filter_may_miss: bool = False
+    present: Configuration, rules: Iterable[ApiRule], size_filter_may_miss: bool = False
 ) -> LifecyclePlan:
     """Return the plan that gives a bucket these rules and leaves those of others alone.
 
     `size_filter_may_miss`: for servers that may drop it; such a rule is no change then.
     Raises UsageError where S3's limit of rules would be exceeded.
     """
-    ours = {rule.rule_id: api_rule(rule) for rule in rules}
+    ours = {str(rule["ID"]): rule for rule in rules}
     had = present.by_id()
     foreign = [rule for rule in present.rules if rule.get("ID") not in OWNED_IDS]
     changes = [

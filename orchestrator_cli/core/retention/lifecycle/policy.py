@@ -45,20 +45,6 @@ class RetentionPolicy:
     live_days: int = 7
 
 
-@dataclass(frozen=True, slots=True)
-class Rule:
-    """One lifecycle rule of ours. None and False mean that the rule does no such thing."""
-
-    rule_id: str
-    prefix: str
-    over_bytes: int | None = None
-    archive_days: int | None = None
-    expire_days: int | None = None
-    expire_markers: bool = False
-    noncurrent_days: int | None = None
-    abort_uploads_days: int | None = None
-
-
 def check_policy(policy: RetentionPolicy, any_age: bool = False) -> None:
     """Raise UsageError for a policy that is not allowed or contradicts itself."""
     archive, expire = policy.archive_after_days, policy.expire_after_days
@@ -85,14 +71,15 @@ def policy_warnings(policy: RetentionPolicy) -> list[str]:
     return []
 
 
-def plan_rules(policy: RetentionPolicy) -> tuple[Rule, ...]:
+def plan_rules(policy: RetentionPolicy) -> tuple[ApiRule, ...]:
     """Return the rules of a policy: one for each purpose, each limited to one of our prefixes."""
-    archive = Rule(
-        ARCHIVE_ID,
-        EXECUTIONS_PREFIX,
-        over_bytes=ARCHIVE_OVER_BYTES,
-        archive_days=policy.archive_after_days,
-    )
+    large = {"Prefix": EXECUTIONS_PREFIX, "ObjectSizeGreaterThan": ARCHIVE_OVER_BYTES}
+    archive: ApiRule = {
+        "ID": ARCHIVE_ID,
+        "Status": "Enabled",
+        "Filter": {"And": large},
+        "Transitions": [{"Days": policy.archive_after_days, "StorageClass": ARCHIVE_CLASS}],
+    }
     # What is derived from an execution is never archived, and goes when the execution goes.
     derived = _cleaning(DERIVED_ID, DERIVED_PREFIX, policy.expire_after_days, policy)
     executions = _cleaning(EXECUTIONS_ID, EXECUTIONS_PREFIX, policy.expire_after_days, policy)
@@ -101,33 +88,13 @@ def plan_rules(policy: RetentionPolicy) -> tuple[Rule, ...]:
     return (*((archive,) if policy.archive_after_days else ()), derived, executions, history, live)
 
 
-def _cleaning(rule_id: str, prefix: str, expire_days: int, policy: RetentionPolicy) -> Rule:
-    return Rule(
-        rule_id,
-        prefix,
-        expire_days=expire_days or None,
+def _cleaning(rule_id: str, prefix: str, expire_days: int, policy: RetentionPolicy) -> ApiRule:
+    return {
+        "ID": rule_id,
+        "Status": "Enabled",
+        "Filter": {"Prefix": prefix},
         # S3 takes one or the other; with an age it removes such markers too.
-        expire_markers=not expire_days,
-        noncurrent_days=policy.noncurrent_days,
-        abort_uploads_days=policy.abort_uploads_days,
-    )
-
-
-def api_rule(rule: Rule) -> ApiRule:
-    """Return a rule in the form of S3's API."""
-    narrow: ApiRule = {"Prefix": rule.prefix}
-    if rule.over_bytes is not None:
-        narrow = {"And": {"Prefix": rule.prefix, "ObjectSizeGreaterThan": rule.over_bytes}}
-    made: ApiRule = {"ID": rule.rule_id, "Status": "Enabled", "Filter": narrow}
-    if rule.archive_days is not None:
-        made["Transitions"] = [{"Days": rule.archive_days, "StorageClass": ARCHIVE_CLASS}]
-    if rule.expire_days is not None:
-        made["Expiration"] = {"Days": rule.expire_days}
-    if rule.expire_markers:
-        made["Expiration"] = {"ExpiredObjectDeleteMarker": True}
-    if rule.noncurrent_days is not None:
-        made["NoncurrentVersionExpiration"] = {"NoncurrentDays": rule.noncurrent_days}
-    if rule.abort_uploads_days is not None:
-        days = {"DaysAfterInitiation": rule.abort_uploads_days}
-        made["AbortIncompleteMultipartUpload"] = days
-    return made
+        "Expiration": {"Days": expire_days} if expire_days else {"ExpiredObjectDeleteMarker": True},
+        "NoncurrentVersionExpiration": {"NoncurrentDays": policy.noncurrent_days},
+        "AbortIncompleteMultipartUpload": {"DaysAfterInitiation": policy.abort_uploads_days},
+    }

@@ -4,14 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from orchestrator_cli.core.base.errors import (
-    IntegrityError,
-    NotFoundError,
-    UnavailableError,
-    suppress_unless_fatal,
-)
+from orchestrator_cli.core.base.errors import NotFoundError, UnavailableError, suppress_unless_fatal
 from orchestrator_cli.core.gateway.client.logs.served_log import ServedLog, ServedPart
-from orchestrator_cli.core.live.reading.digests import GrowingDigests
 from orchestrator_cli.core.live.reading.follower import WriterLostError, poll_seconds
 from orchestrator_cli.core.live.reading.heartbeat import (
     GiveUpPolicy,
@@ -19,6 +13,7 @@ from orchestrator_cli.core.live.reading.heartbeat import (
     OnNotice,
     Reachability,
 )
+from orchestrator_cli.core.live.reading.passed_log import PassedLog
 from orchestrator_cli.core.live.reading.reader import LiveChunk
 from orchestrator_cli.core.live.state import LOST_AFTER_SECONDS
 
@@ -38,12 +33,11 @@ class ServedLogFollower:
         is_running: Callable[[], bool],
     ) -> None:
         self._log = log
-        self._offset = offset
         self._give_up = give_up
         self._tell = on_notice
         self._is_running = is_running
         self._clock, self._wait = log.objects.retry.clock, log.objects.retry.wait
-        self._digests = GrowingDigests() if offset == 0 else None
+        self._passed = PassedLog(log.name, offset)
         self._grew_at = self._clock()
         self._reachability = Reachability(self._clock, give_up, on_notice)
         self._is_told_lost = False
@@ -74,7 +68,7 @@ class ServedLogFollower:
         """Return what comes next; None where there is no such log as yet."""
         part = None
         with suppress_unless_fatal(NotFoundError):
-            part = self._log.read(self._offset, waits=self._has_looked)
+            part = self._log.read(self._passed.offset, waits=self._has_looked)
         self._reachability.note_reached()
         if part is None:
             self._check_running()
@@ -83,40 +77,26 @@ class ServedLogFollower:
 
     def _take(self, part: ServedPart) -> Iterator[LiveChunk]:
         chunk = part.chunk
-        if part.is_final and part.size_bytes < self._offset:
-            raise IntegrityError(
-                f"{self._log.name} has {part.size_bytes:,} bytes, but {self._offset:,} bytes of "
-                "this log were there before"
-            )
+        if part.is_final:
+            self._passed.check_size(part.size_bytes)
         if chunk.data:
-            if chunk.offset != self._offset:
-                self._digests = None
-            if self._digests is not None:
-                self._digests.update(chunk.data)
-            self._offset, self._grew_at = chunk.end, self._clock()
+            self._passed.add(chunk)
+            self._grew_at = self._clock()
             if self._is_told_lost:
                 self._is_told_lost = False
                 self._tell(Notice.ALIVE_AGAIN, 0.0)
             yield chunk
         elif part.is_lost:
             self._check_lost()
-        if part.is_final and self._offset >= part.size_bytes:
-            self._compare()
+        if part.is_final and self._passed.offset >= part.size_bytes:
+            self._passed.check_content(self._log.head)
             self._has_ended = True
-
-    def _compare(self) -> None:
-        if self._digests is None:
-            return
-        if self._digests.differ(self._log.head()):
-            raise IntegrityError(
-                f"{self._log.name}: its bytes are not those that were there while it grew"
-            )
 
     def _check_running(self) -> None:
         """Raise WriterLostError where an execution has ended without a log that was there."""
         if not self._is_running():
             log = self._log
-            raise WriterLostError.not_stored(log.name, log.execution_id, self._offset)
+            raise WriterLostError.not_stored(log.name, log.execution_id, self._passed.offset)
 
     def _check_lost(self) -> None:
         """Raise WriterLostError where the writer is given up."""
@@ -128,4 +108,4 @@ class ServedLogFollower:
                 self._tell(Notice.LOST, silent_seconds)
         elif silent_seconds >= self._give_up.lost_after_seconds:
             log = self._log
-            raise WriterLostError.lost(log.name, log.execution_id, self._offset, "is lost")
+            raise WriterLostError.lost(log.name, log.execution_id, self._passed.offset, "is lost")

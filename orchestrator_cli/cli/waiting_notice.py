@@ -13,12 +13,15 @@ from orchestrator_cli.core.base.text import without_secrets
 WAIT_SECONDS = 1.0
 # Of a server that has answered before, a response may take a moment.
 LATER_SECONDS = 10.0
+# In a long silence, requests that were given up and sent again are told of so often.
+AGAIN_SECONDS = 60.0
 
 
 class WaitingNotice:
     """Watches the requests of one retry policy until the command ends.
 
-    A silence is told once, and the next one only after a response. `peer` says who is asked.
+    A silence is told once, and once a minute where requests fail in it; the next one only after a
+    response. `peer` says who is asked.
     """
 
     def __init__(self, policy: RetryPolicy, peer: str, say: Callable[[str], None]) -> None:
@@ -27,7 +30,7 @@ class WaitingNotice:
         self._say = say
         self._error: OrchestratorError | None = None
         self._failed_at = 0.0
-        self._told_at: float | None = None
+        self._told_at = float("-inf")
         self._ended = threading.Event()
 
     def start(self) -> None:
@@ -51,14 +54,16 @@ class WaitingNotice:
         return LATER_SECONDS if self._policy.progress.is_answered else WAIT_SECONDS
 
     def _look(self) -> None:
-        progress = self._policy.progress
-        if progress.silent_seconds(self._policy.clock()) < self._limit_seconds:
+        progress, now = self._policy.progress, self._policy.clock()
+        if progress.silent_seconds(now) < self._limit_seconds:
             return
-        heard_at = progress.heard_at
-        if self._told_at == heard_at:
+        has_news = self._failed_at > self._told_at and now - self._told_at >= AGAIN_SECONDS
+        if self._told_at > progress.heard_at and not has_news:
             return
-        self._told_at = heard_at
-        error = self._error if self._failed_at > heard_at else None
-        unknown = f"no answer from {without_secrets(self._peer)}"
-        why = error.message if error is not None else unknown
-        self._say(f"{why}; still trying")
+        self._told_at = now
+        error = self._error if self._failed_at > progress.heard_at else None
+        if error is not None:
+            self._say(f"{error.message}; still trying")
+        else:
+            # Such as a large upload that S3 takes minutes to complete.
+            self._say(f"no answer from {without_secrets(self._peer)} yet; still waiting")

@@ -19,12 +19,15 @@ import pytest
 from orchestrator_cli import __version__
 from orchestrator_cli.cli import waiting_notice
 from orchestrator_cli.cli.main import COMMANDS
-from orchestrator_cli.core.base.errors import EXIT_CODES
+from orchestrator_cli.cli.waiting_notice import WaitingNotice
+from orchestrator_cli.core.base.errors import EXIT_CODES, UnavailableError
+from orchestrator_cli.core.base.retry import Attempts, RetryPolicy
 from tests.support.commands.running import COMMAND, Processes, RunCommand, process_environment
 from tests.support.proxy.faults import Answer, Fault, Stall, access_denied, wrong_credentials
 from tests.support.scene import Scene
 from tests.support.stored.engine import impatient
 from tests.support.stored.executions import make_id
+from tests.support.stored.live import Clock
 
 
 @pytest.fixture
@@ -387,7 +390,7 @@ def test_an_endpoint_that_is_down_ends_in_bounded_time(
     waiting, error, hint = result.err.splitlines()
     refused = f"connection refused by {closed_port.removeprefix('http://')}"
     # It is said while it is tried again, not only at the end.
-    assert waiting.endswith((f"{refused}; still trying", f"{closed_port}; still trying"))
+    assert waiting.endswith((f"{refused}; still trying", f"{closed_port} yet; still waiting"))
     assert error.endswith(refused)
     # There is nothing that a listing could go on with.
     assert hint.startswith("hint: ")
@@ -736,4 +739,25 @@ def test_a_server_that_stops_answering_is_told_once(
     file = scene.write_tree({"f.bin": b"x"}) / "f.bin"
     scene.recorder.inject(Stall(0.6), "PutObject", key="f.bin$")
     result = scene.cli("upload", execution_id, file).ok()
-    assert result.err.count(f"no answer from {scene.recorder.endpoint_url}; still trying\n") == 1
+    assert (
+        result.err.count(f"no answer from {scene.recorder.endpoint_url} yet; still waiting\n") == 1
+    )
+
+
+def test_a_long_silence_is_told_again_where_a_request_was_given_up_in_it() -> None:
+    clock, told = Clock(), list[str]()
+    policy = RetryPolicy(clock=clock)
+    notice = WaitingNotice(policy, "https://s3.example", told.append)
+    first = "no answer from https://s3.example yet; still waiting"
+    with Attempts(policy) as attempts:
+        for seconds, expected in ((5, [first]), (300, [first])):
+            clock.wait(seconds)
+            notice._look()
+            assert told == expected
+        error = UnavailableError("it did not answer in time", retryable=True)
+        attempts.wait_after(error)
+        notice.note_error(error)
+        for seconds in (1, 50, 30):
+            clock.wait(seconds)
+            notice._look()
+    assert told == [first, "it did not answer in time; still trying"]

@@ -169,6 +169,10 @@ def test_dry_run_changes_nothing(scene: Scene, tree: BenchTree, later: Later) ->
     tree.write("raw/new.txt", age_seconds=-9 * DAY)
     before = tree.names()
     result = scene.cli(*tree.arguments, "--dry-run").ok()
+    assert result.err == "would store 2 files, 2 B, unless S3 has them\n"
+    root = tree.arguments[: tree.arguments.index("--settle")]
+    settling = scene.cli(*root, "--dry-run", "--settle", "99d").ok()
+    assert settling.err == "would store 0 files, 0 B, unless S3 has them; 2 still being written\n"
     assert sorted(result.out.splitlines()) == [
         f"{tree.directory()}/raw/new.txt -> {PREFIX}artifacts/custom/new.txt",
         f"{tree.directory()}/raw/old.txt -> {PREFIX}artifacts/custom/old.txt, then delete it here",

@@ -127,7 +127,7 @@ def test_a_silent_server_is_told_of(
     scene: Scene, via: Via, gateway: Proxy, out: LogWriter, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     reader = {**via_environment(via.tokens.read), "ORCHESTRATOR_VIA": gateway.endpoint_url}
-    silence = f"no answer from {gateway.endpoint_url} or the storage behind it; still trying\n"
+    silence = f"no answer from {gateway.endpoint_url} or the storage behind it yet; still waiting\n"
     monkeypatch.setattr(waiting_notice, "WAIT_SECONDS", 0.05)
     gateway.inject(Stall(0.5))
     assert scene.cli("show", out.execution_id, env=reader).ok().err.count(silence) == 1

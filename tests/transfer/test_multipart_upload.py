@@ -6,13 +6,14 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from orchestrator_cli.cli.output import human_size, progress
-from orchestrator_cli.core.base.errors import IntegrityError, UnavailableError
+from orchestrator_cli.core.base.errors import AccessError, IntegrityError, UnavailableError
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import composite, md5, sha256
 from orchestrator_cli.core.s3.types import PutOutcome
@@ -43,6 +44,18 @@ def big(tmp_path: Path) -> Path:
     path = tmp_path / "big.bin"
     path.write_bytes(DATA)
     return path
+
+
+@dataclass
+class Refusal(faults.Fault):
+    """A server that fails once it has all of a part, and what was told of it by then."""
+
+    seen: list[int]
+    told: list[int]
+
+    def request_end(self, waiting: faults.Waiting) -> None:
+        self.seen.append(sum(self.told))
+        raise faults.Answered(500, b"<Error><Code>InternalError</Code></Error>", {})
 
 
 @contextmanager
@@ -133,6 +146,26 @@ def test_parts_are_sent_while_it_is_noted_that_an_upload_begins(scene: Scene, bi
             upload.run()
     assert scene.recorder.count("CompleteMultipartUpload") == 0
     assert scene.contents() == {}
+
+
+def test_bytes_count_as_they_are_sent_and_not_twice(scene: Scene, big: Path) -> None:
+    told: list[int] = []
+    before_a_part_is_stored: list[int] = []
+    refusal = Refusal(before_a_part_is_stored, told)
+    scene.recorder.inject(refusal, "UploadPart")
+    with opened(scene.bucket, big, 1) as (upload, _):
+        upload.engine.on_bytes = told.append
+        assert upload.run()[0] is PutOutcome.CREATED
+    assert before_a_part_is_stored[0] > 0
+    assert sum(told) == SIZE == upload.session.count.sent_bytes
+    told.clear()
+    with opened(scene.bucket, big, 1) as (upload, _):
+        scene.s3.delete_object(Bucket=scene.bucket, Key=KEY)
+        scene.recorder.inject(faults.access_denied(), "UploadPart", times=None)
+        upload.engine.on_bytes = told.append
+        with pytest.raises(AccessError):
+            upload.run()
+    assert (sum(told), max(told) > 0) == (0, True)
 
 
 def test_the_same_file_again_sends_nothing(scene: Scene, big: Path) -> None:

@@ -116,7 +116,7 @@ class Progress:
 
     def _seconds_left(self) -> float | None:
         fraction = self.fraction
-        # Bytes count when a whole part is stored: so little at the beginning tells nothing.
+        # Whole parts are sent at once to begin with: so little tells nothing of the rest.
         is_early = self.seconds < _EARLY_SECONDS and (fraction or 0) < _EARLY_FRACTION
         if not fraction or is_early or self.seconds < 1:
             return None

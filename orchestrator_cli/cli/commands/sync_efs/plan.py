@@ -29,22 +29,29 @@ def list_sizes(options: SyncOptions, now: datetime) -> Iterator[int]:
 
 
 def print_plan(app: App, options: SyncOptions) -> None:
-    """Print what would be stored, and what would then be deleted."""
+    """Print what would be stored, what would then be deleted, and the totals."""
+    from orchestrator_cli.cli.output import human_count, human_size
     from orchestrator_cli.core.base.text import printable
-    from orchestrator_cli.core.efs.events import SyncEvent
+    from orchestrator_cli.core.efs.events import SyncEvent, SyncSummary
     from orchestrator_cli.core.efs.planner import plan_sync
     from orchestrator_cli.core.transfer.upload.plan import SkippedPath
 
     reporter, rules = SyncReporter(app, options.as_json), options.rules()
+    count, size_bytes, left = 0, 0, SyncSummary()
     for found in options.list_executions():
         if isinstance(found, SkippedPath):
             app.messages.warn(f"would skip {printable(found.source)}: {found.reason}")
             continue
         for item in plan_sync(found, rules, app.now()):
             if isinstance(item, SyncEvent):
+                left.add(item)
                 reporter.event(item)
             else:
+                count, size_bytes = count + 1, size_bytes + item.size_bytes
                 _print_file(app, options, found, item, rules.is_due(item, app.now()))
+    files = f"{human_count(count, 'file')}, {human_size(size_bytes)}"
+    settling = f"; {left.settling:,} still being written" if left.settling else ""
+    app.messages.note(f"would store {files}, unless S3 has them{settling}")
 
 
 def _print_file(

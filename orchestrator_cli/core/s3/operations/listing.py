@@ -7,7 +7,9 @@ from itertools import pairwise
 from typing import NamedTuple
 from urllib.parse import unquote_plus
 
+from orchestrator_cli.core.base.errors import AccessError, suppress_unless_fatal
 from orchestrator_cli.core.base.text import printable
+from orchestrator_cli.core.s3.compare import check_listed_size
 from orchestrator_cli.core.s3.error_codes import NotS3Error, unexpected_response
 from orchestrator_cli.core.s3.operations.request import SMALL_RESPONSE_SECONDS, Operation, S3Request
 from orchestrator_cli.core.s3.operations.xml_document import (
@@ -15,7 +17,7 @@ from orchestrator_cli.core.s3.operations.xml_document import (
     XmlElement,
     fetch_document,
 )
-from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
+from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary, RestoreState
 
 # How many keys S3 lists in one response.
 PAGE_KEYS = 1000
@@ -74,6 +76,19 @@ def list_objects(query: ListQuery, token: str | None = None) -> Operation[ListPa
     request = document_request("", query.what, {n: text for n, text in fields.items() if text})
     request.headers = asked
     return fetch_document(request, "ListBucket", lambda page: _parse_page(page, query, token))
+
+
+def confirm_listed_size(head: ObjectMetadata) -> Operation[None]:
+    """Raise IntegrityError where the listing has an object of another size than its look-up.
+
+    Who may not list has to do without.
+    """
+    page = ListPage([], [], None)
+    with suppress_unless_fatal(AccessError):
+        page = yield from list_objects(ListQuery(head.key, page_size=1))
+    for listed in page.objects:
+        if listed.key == head.key:
+            check_listed_size(head, listed.size_bytes)
 
 
 class ListingProgress:

@@ -19,6 +19,7 @@ from orchestrator_cli.core.s3.checksum import (
     to_base64,
 )
 from orchestrator_cli.core.s3.compare import SHA256_METADATA, StoredChecksum, matches_stored
+from orchestrator_cli.core.s3.operations.listing import confirm_listed_size
 from orchestrator_cli.core.s3.operations.read import get_object, hash_stored_range, head_for_compare
 from orchestrator_cli.core.s3.operations.request import (
     Operation,
@@ -135,12 +136,16 @@ def compare_object(
 ) -> Operation[PutOutcome | None]:
     """Compare local bytes with a stored object; None where there is no object.
 
-    `known` is a checksum of the local bytes that is there already.
+    `known` is a checksum of the local bytes that is there already. Raises IntegrityError where the
+    look-up and the listing disagree on the object's size.
     """
     head = yield from head_for_compare(key)
     if head is None:
         return None
     same = yield from has_content(head, source, size_bytes, known)
+    if head.size_bytes != size_bytes:
+        # Something on the way may have changed the length in the look-up.
+        yield from confirm_listed_size(head)
     return PutOutcome.IDENTICAL if same else PutOutcome.CONFLICT
 
 

@@ -10,7 +10,7 @@ from itertools import count
 from typing import NamedTuple, TypeVar
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, UnsupportedError
-from orchestrator_cli.core.http.transport import Body
+from orchestrator_cli.core.http.transport import Body, BodyReader
 from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.error_codes import has_foreign_parts, is_ended_upload
 from orchestrator_cli.core.s3.operations.multipart import PartDigests
@@ -24,6 +24,7 @@ from orchestrator_cli.core.transfer.upload.parts.part_checksums import (
     PartWatch,
     verify_completed_object,
 )
+from orchestrator_cli.core.transfer.upload.parts.part_source import CountedBody
 from orchestrator_cli.core.transfer.upload.target import FoundUpload, UploadTarget
 
 T = TypeVar("T")
@@ -98,25 +99,32 @@ class MultipartSession:
                 self._counted.add((upload_id, part.number))
 
     def send(self, upload_id: str, part: Part, body: Body, digests: PartDigests) -> StoredPart:
-        """Send a part and count it."""
-        stored = self.run(self._target.upload_part(self._key, upload_id, part, body, digests))
+        """Send a part and count it; one that is read while it is sent counts as far as it is."""
+        counted = CountedBody(body, self._engine.on_bytes) if isinstance(body, BodyReader) else None
+        sent = body if counted is None else counted
+        try:
+            stored = self.run(self._target.upload_part(self._key, upload_id, part, sent, digests))
+        except BaseException:
+            if counted is not None:
+                counted.take_back()
+            raise
         self._counted.add((upload_id, part.number))
-        self._add(sent_bytes=part.size_bytes)
+        self._add(sent_bytes=part.size_bytes, told_bytes=counted.counted_bytes if counted else 0)
         if time.monotonic() - self._begun_at >= TELLING_SECONDS and not next(self._looks):
             # Other parts are sent meanwhile; afterwards, completing would wait for it.
             look = self._target.look_for_earlier_uploads(self._key, upload_id)
             self._engine.run_request(partial(self.run, look))
         return stored
 
-    def _add(self, resumed_bytes: int = 0, sent_bytes: int = 0) -> None:
-        """Count bytes that are stored; from any thread."""
+    def _add(self, resumed_bytes: int = 0, sent_bytes: int = 0, told_bytes: int = 0) -> None:
+        """Count bytes that are stored, of which some were told already; from any thread."""
         with self._counting:
             before = self.count
             self.count = TransferStats(
                 before.resumed_bytes + resumed_bytes, before.sent_bytes + sent_bytes
             )
         self._engine.on_spared(resumed_bytes)
-        self._engine.on_bytes(sent_bytes)
+        self._engine.on_bytes(sent_bytes - told_bytes)
 
     def complete(
         self,

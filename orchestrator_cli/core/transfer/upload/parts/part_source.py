@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from orchestrator_cli.core.base.memory_limiter import BufferPool, MemoryReservation
+from orchestrator_cli.core.http.transport import BodyReader
 from orchestrator_cli.core.s3.checksum import READ_SIZE, RandomAccessReader
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
@@ -113,3 +116,34 @@ class BufferedPart(PartBody):
 
     def _read_at(self, position: int, size_bytes: int) -> memoryview:
         return self.view()[position : position + size_bytes]
+
+
+class CountedBody:
+    """A request body that counts what is read of it, and takes that back where it is sent again."""
+
+    def __init__(self, body: BodyReader, on_bytes: Callable[[int], object]) -> None:
+        self._body = body
+        self._on_bytes = on_bytes
+        self.counted_bytes = 0
+
+    @property
+    def size_bytes(self) -> int:
+        """How many bytes the body has."""
+        return self._body.size_bytes
+
+    def rewind(self) -> None:
+        """Go back to the first byte."""
+        self.take_back()
+        self._body.rewind()
+
+    def read(self, size: int, /) -> bytes | memoryview:
+        """Return the next bytes, at most `size` of them."""
+        piece = self._body.read(size)
+        self.counted_bytes += len(piece)
+        self._on_bytes(len(piece))
+        return piece
+
+    def take_back(self) -> None:
+        """Count nothing of it: it was not stored."""
+        self._on_bytes(-self.counted_bytes)
+        self.counted_bytes = 0

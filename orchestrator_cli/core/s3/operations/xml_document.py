@@ -97,7 +97,9 @@ def fetch_document(request: S3Request, root: str, parse: Callable[[XmlElement], 
 
     Its root's name begins with `root`: servers differ in whether it ends in Result or Response.
     """
-    return fetch(request, lambda response: parse(_parse_document(response, request.what, root)))
+    # A request that its own check held would stay until Python looks for such cycles.
+    what = request.what
+    return fetch(request, lambda response: parse(_parse_document(response, what, root)))
 
 
 def _parse_document(response: Response, what: str, root: str) -> XmlElement:

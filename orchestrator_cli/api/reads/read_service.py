@@ -31,8 +31,8 @@ from orchestrator_cli.core.executions.urls import sign_file_url
 from orchestrator_cli.core.live.reading.liveness import find_liveness, with_liveness
 from orchestrator_cli.core.retention.archive import (
     ArchiveInspector,
+    as_listed,
     is_archived,
-    parse_restore,
     with_restore_status,
 )
 from orchestrator_cli.core.s3.bucket.presign import UrlExpiry, effective_expiry
@@ -117,7 +117,7 @@ class ReadService:
     def file(self, text: str, path: str) -> dict[str, Any]:
         """Return one file, with what is needed to recompute its checksum. Raises NotFoundError."""
         execution_id, head = self._head(text, path)
-        listed = _summary(head)
+        listed = as_listed(head)
         expiry = self._expiry()
         url = None
         if not is_archived(listed):
@@ -163,7 +163,7 @@ class ReadService:
         next(self.store.list_objects(EXECUTIONS_PREFIX, at_once=1), None)
 
     def _url(self, head: ObjectMetadata, path: str, method: str) -> str:
-        ArchiveInspector(self.store, self.now()).check_readable(_summary(head), path)
+        ArchiveInspector(self.store, self.now()).check_readable(as_listed(head), path)
         by = self.store.session.signing_key()
         return sign_file_url(self.store, by, head.key, self._expiry(), method=method)
 
@@ -201,17 +201,6 @@ class _Page:
     last: str = ""
     more: bool = False
     record: ObjectSummary | None = None
-
-
-def _summary(head: ObjectMetadata) -> ObjectSummary:
-    return ObjectSummary(
-        head.key,
-        head.size_bytes,
-        head.etag,
-        head.last_modified,
-        head.storage_class,
-        parse_restore(head.restore),
-    )
 
 
 def _file(

@@ -27,7 +27,7 @@ from orchestrator_cli.core.s3.operations.object_head import parse_http_date
 from orchestrator_cli.core.s3.operations.read import head_object
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.storage_classes import ARCHIVE_CLASSES
-from orchestrator_cli.core.s3.types import ObjectSummary, RestoreState
+from orchestrator_cli.core.s3.types import ObjectMetadata, ObjectSummary, RestoreState
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.retention.lifecycle.configuration import Configuration
@@ -46,7 +46,15 @@ def is_readable(listed: ObjectSummary) -> bool:
     return not is_archived(listed) or (listed.restore is not None and not listed.restore.ongoing)
 
 
-def parse_restore(header: str | None) -> RestoreState | None:
+def as_listed(head: ObjectMetadata) -> ObjectSummary:
+    """Return what a listing says of an object, by its head; the state of a restore included."""
+    restore = _parse_restore(head.restore)
+    return ObjectSummary(
+        head.key, head.size_bytes, head.etag, head.last_modified, head.storage_class, restore
+    )
+
+
+def _parse_restore(header: str | None) -> RestoreState | None:
     """Parse `x-amz-restore` of an object's head."""
     if header is None:
         return None
@@ -91,7 +99,7 @@ def with_restore_status(store: ArtifactStore, files: Iterable[ListedFile]) -> It
 def _ask_restore_status(file: ListedFile) -> Operation[ListedFile]:
     path, listed = file
     head = yield from head_object(listed.key)
-    return path, listed._replace(restore=parse_restore(head.restore))
+    return path, listed._replace(restore=_parse_restore(head.restore))
 
 
 @contextlib.contextmanager
@@ -116,7 +124,7 @@ class ArchiveInspector:
         """Raise ArchivedError for an object in an archive class that is not restored now."""
         if is_readable(listed):
             return
-        state = parse_restore(self._store.head(listed.key).restore)
+        state = _parse_restore(self._store.head(listed.key).restore)
         if not is_readable(listed._replace(restore=state)) and not self._is_served(listed):
             raise self._error(listed._replace(restore=state), path)
 
@@ -138,11 +146,7 @@ class ArchiveInspector:
         parsed = parse_artifact_key(key)
         if parsed is None:
             return error
-        head = self._store.head(key)
-        state = parse_restore(head.restore)
-        listed = ObjectSummary(
-            key, head.size_bytes, head.etag, head.last_modified, head.storage_class, state
-        )
+        listed = as_listed(self._store.head(key))
         return self._error(listed, parsed[1]) if is_archived(listed) else error
 
     def _error(self, listed: ObjectSummary, path: str) -> ArchivedError:

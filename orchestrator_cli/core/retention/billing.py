@@ -7,7 +7,7 @@ digit. A month has 30 days. S3 counts a GB as 2^30 bytes.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Context, Decimal, localcontext
 
 from orchestrator_cli.core.base.quantities import GIB
@@ -124,15 +124,7 @@ class Usage:
             changes = {one: n for one, n in self.changes.items() if one.origin == name}
             yield name, Usage(self.executions, {name: used}, changes)
         if self.unfinished_uploads:
-            yield (
-                None,
-                Usage(
-                    self.executions,
-                    unfinished_uploads=self.unfinished_uploads,
-                    unfinished_parts=self.unfinished_parts,
-                    unfinished_bytes=self.unfinished_bytes,
-                ),
-            )
+            yield None, replace(self, classes={}, changes={})
 
     def _change(self, change: ClassChange, objects: int, before: int, after: int) -> None:
         had = self.changes.get(change, (0, 0, 0))

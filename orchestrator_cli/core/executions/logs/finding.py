@@ -131,19 +131,14 @@ def open_log_with_prefix(
 
 
 def _look(store: ObjectReader, execution_id: str, name: str, look: Callable[[str], T]) -> T:
-    key = _key_of(execution_id, name)
-    if key is not None:
-        with suppress_unless_fatal(NotFoundError):
-            return look(key)
-    raise no_such_log(store, execution_id, name)
-
-
-def _key_of(execution_id: str, name: str) -> str | None:
     try:
-        return artifact_key(execution_id, log_storage_path(name) or name)
-    except UsageError:
+        key = artifact_key(execution_id, log_storage_path(name) or name)
+    except UsageError as error:
         # Nothing can be stored under such a name.
-        return None
+        raise no_such_log(store, execution_id, name) from error
+    with suppress_unless_fatal(NotFoundError):
+        return look(key)
+    raise no_such_log(store, execution_id, name)
 
 
 def no_such_log(store: ObjectReader, execution_id: str, name: str | None) -> NotFoundError:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import Any
 from urllib.parse import quote
 
@@ -87,12 +88,13 @@ class GatewayCodec:
         )
 
     def _parse_url(self, key: str, what: str, response: Response) -> SignedUrl:
-        signed = _signed_url(response) if response.status == _REDIRECT else None
-        if signed is None:
-            parse_response(response, what, self._base_url)
-            raise incompatible_server()
-        self._urls.put(key, signed)
-        return signed
+        if response.status == _REDIRECT:
+            with contextlib.suppress(ValueError):
+                signed = SignedUrl.of(response.headers.get("location", ""))
+                self._urls.put(key, signed)
+                return signed
+        parse_response(response, what, self._base_url)
+        raise incompatible_server()
 
 
 def url_request(key: str, what: str) -> ServerRequest:
@@ -100,14 +102,6 @@ def url_request(key: str, what: str) -> ServerRequest:
     execution_id, path = split_key(key)
     address = f"/executions/{execution_id}/artifacts/{quote(path)}"
     return ServerRequest(address, what, url_of=key)
-
-
-def _signed_url(response: Response) -> SignedUrl | None:
-    """Return the URL that a server redirects to; None where it is not one that expires."""
-    try:
-        return SignedUrl.of(response.headers.get("location", ""))
-    except ValueError:
-        return None
 
 
 def _check_token(text: str) -> str:

@@ -174,16 +174,13 @@ def _assumed_role(session: Session, profile_name: str, sources: list[Any]) -> As
     )
 
 
-class _MetadataTransport:
+class _MetadataTransport(BotoTransport):
     """Sends requests to a metadata service, which may not exist on this machine."""
 
-    def __init__(self, options: ClientOptions) -> None:
-        self._transport = BotoTransport(options)
-
-    def send(self, request: Any) -> AWSResponse:
+    def send(self, request: Any, **_: Any) -> AWSResponse:
         """Return the response. Raises botocore's own exception for an attempt that failed."""
         try:
-            return self._transport.send(request)
+            return super().send(request)
         except TransportError as error:
             if error.kind in _HOSTILE:
                 raise

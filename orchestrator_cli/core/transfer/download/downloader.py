@@ -255,8 +255,10 @@ class Downloader:
             self._store.retry.check_stopped()
             arrived.append(block)
             self._engine.on_bytes(len(block))
-        is_right = digests is not None and digests.matches(stored)
-        return have, is_right or self._verified(head, arrived)
+        if digests is not None and digests.matches(stored):
+            return have, True
+        source = FdReader(arrived.file.fileno())
+        return have, self._store.run(has_content(head, source, arrived.size_bytes))
 
     def _blocks(self, head: ObjectMetadata, start_bytes: int) -> Iterable[memoryview]:
         left = head.size_bytes - start_bytes
@@ -265,10 +267,6 @@ class Downloader:
         # In one request, since many small files are fetched at once anyway.
         read = partial(self._store.get_range, object_bytes=head.size_bytes)
         return [read(head.key, start_bytes, left)] if left else []
-
-    def _verified(self, head: ObjectMetadata, arrived: PartialFile) -> bool:
-        source = FdReader(arrived.file.fileno())
-        return self._store.run(has_content(head, source, arrived.size_bytes))
 
     def _rename_into_place(
         self, arrived: PartialFile, place: Destination, head: ObjectMetadata

@@ -115,14 +115,11 @@ def mask_labels(labels: Mapping[str, str], environment: Mapping[str, str]) -> di
 
 def _secret_values(environment: Mapping[str, str]) -> list[str]:
     """Return the values of variables whose names say that they are secret, the longest first."""
-    return sorted(_iter_secret_values(environment), key=len, reverse=True)
-
-
-def _iter_secret_values(environment: Mapping[str, str]) -> Iterator[str]:
-    for name, value in environment.items():
-        is_long = len(value) >= _SHORTEST_SECRET and value.lower() not in _NO_SECRETS
-        if is_long and _SECRET_NAME.match(name):
-            yield value
+    named = [value for name, value in environment.items() if _SECRET_NAME.match(name)]
+    found = [
+        one for one in named if len(one) >= _SHORTEST_SECRET and one.lower() not in _NO_SECRETS
+    ]
+    return sorted(found, key=len, reverse=True)
 
 
 def _masked_words(words: Sequence[str], known: list[str]) -> Iterator[str]:

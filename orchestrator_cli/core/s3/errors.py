@@ -231,15 +231,6 @@ def _from_botocore(error: Exception, what: str) -> OrchestratorError:
     return mapped
 
 
-def expired_after_refresh() -> AccessError:
-    """Return the error for fresh credentials that have ended: a clock is wrong somewhere."""
-    return AccessError(
-        "the credentials were refreshed and have expired already",
-        hint="set this machine's clock (NTP), or see what provides the credentials",
-        is_fatal=True,
-    )
-
-
 def no_credentials(reason: str, retryable: bool = False) -> AccessError:
     """Return the error for credentials that cannot be had."""
     hint = "check the credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID, the instance or container role"

@@ -15,9 +15,8 @@ from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import sha256
 from orchestrator_cli.core.s3.operations.object_head import parse_object_head
-from orchestrator_cli.core.s3.operations.request import Operation, S3Request, fetch
+from orchestrator_cli.core.s3.operations.request import S3Request, fetch
 from orchestrator_cli.core.s3.operations.xml_document import fetch_document
-from orchestrator_cli.core.s3.types import ObjectMetadata
 
 _METADATA = "receipt-sha256"
 # A PUT that began while its URL worked has ended by then.
@@ -49,30 +48,23 @@ class VersionReceipts:
 
     def check(self, key: str, version_id: str, receipt: str) -> None:
         """Raise UsageError unless this version was written with the receipt, not long ago."""
-        head = self._store.run(_head_version(key, version_id))
+        what = f"look-up of a version of {printable(key)}"
+        request = S3Request("HEAD", key, what, query={"versionId": version_id})
+        look_up = fetch(request, lambda response: parse_object_head(key, response, 0))
+        head = self._store.run(look_up)
         recorded = head.metadata.get(_METADATA, "")
         is_recent = self._now() - head.last_modified < _GOOD_FOR
         if not is_recent or not hmac.compare_digest(recorded.encode(), _hash(receipt).encode()):
             raise UsageError(f"{printable(key)}: the receipt is not that of this version")
 
     def _is_versioned(self) -> bool:
+        request = S3Request("GET", "", "look-up of the bucket's versioning", {"versioning": ""})
+        # Servers differ in the name of the root.
+        status = fetch_document(request, "", lambda document: document.text("Status"))
         with suppress_unless_fatal(OrchestratorError):
-            return self._store.run(_is_versioned())
+            return self._store.run(status) == "Enabled"
         # It costs one more header to be on the safe side.
         return True
-
-
-def _head_version(key: str, version_id: str) -> Operation[ObjectMetadata]:
-    what = f"look-up of a version of {printable(key)}"
-    request = S3Request("HEAD", key, what, query={"versionId": version_id})
-    return (yield from fetch(request, lambda response: parse_object_head(key, response, 0)))
-
-
-def _is_versioned() -> Operation[bool]:
-    what = "look-up of the bucket's versioning"
-    request = S3Request("GET", "", what, query={"versioning": ""})
-    # Servers differ in the name of the root.
-    return fetch_document(request, "", lambda document: document.text("Status") == "Enabled")
 
 
 def _hash(receipt: str) -> str:

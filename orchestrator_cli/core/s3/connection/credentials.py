@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.connection.credential_files import check_credential_files
-from orchestrator_cli.core.s3.errors import expired_after_refresh, map_exception, no_credentials
+from orchestrator_cli.core.s3.errors import map_exception, no_credentials
 
 if TYPE_CHECKING:
     from orchestrator_cli.core.http.curl.options import ClientOptions
@@ -178,7 +178,11 @@ class ChainCredentials:
             frozen = found.get_frozen_credentials()
         except RuntimeError as error:
             # botocore has no type of its own for fresh credentials that have ended already.
-            raise expired_after_refresh() from error
+            raise AccessError(
+                "the credentials were refreshed and have expired already",
+                hint="set this machine's clock (NTP), or see what provides the credentials",
+                is_fatal=True,
+            ) from error
         except Exception as error:
             raise _explained(error) from error
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token or None)

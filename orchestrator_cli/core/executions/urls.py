@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 from orchestrator_cli.core.executions.content_type import content_type_of, is_active
-
-if TYPE_CHECKING:
-    from orchestrator_cli.core.s3.bucket.presign import UrlExpiry
-    from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-    from orchestrator_cli.core.s3.sigv4 import SigningKey
+from orchestrator_cli.core.s3.bucket.presign import UrlExpiry, presign_object
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
+from orchestrator_cli.core.s3.sigv4 import SigningKey
 
 
 def sign_file_url(
@@ -26,8 +22,6 @@ def sign_file_url(
     Its type follows from the name, whatever was stored. What could run in a browser is saved
     instead of shown, unless `inline`: it would run on the bucket's origin.
     """
-    from orchestrator_cli.core.s3.bucket.presign import presign_object
-
     content_type = content_type_of(key)
     shown = inline or not is_active(content_type)
     query = {

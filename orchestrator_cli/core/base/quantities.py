@@ -75,9 +75,7 @@ def parse_instant(text: str, now: datetime, zone: tzinfo | None = UTC) -> dateti
     stripped = re.sub(r"^(last|past)\s+(?=week$|day$|hour$)", "1 ", stripped)
     short = re.sub(_UNIT_WORDS, lambda found: found[1][0], stripped.removesuffix("ago").strip())
     if _is_duration(short):
-        stripped = short
-    if _is_duration(stripped):
-        ago = parse_duration(stripped)
+        ago = parse_duration(short)
         try:
             return now - ago
         except OverflowError as error:

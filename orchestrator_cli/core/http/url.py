@@ -54,18 +54,24 @@ def parse_service_url(text: str, option: str, example: str) -> ServiceUrl:
 
     Raises UsageError, which names the option and repeats nothing of the text: it may hold a secret.
     """
-    try:
-        parts = urlsplit(text)
-        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
-    except ValueError:
-        usable = None
-    if not usable or not text.isascii() or not text.isprintable() or " " in text:
+    if not is_service_url(text):
         raise UsageError(f"{option}: not a URL such as {example}")
+    parts = urlsplit(text)
     if parts.query or parts.fragment:
         raise UsageError(f"{option}: a URL without query and fragment")
     user, at, host = parts.netloc.rpartition("@")
     url = f"{parts.scheme}://{host}{parts.path}".rstrip("/")
     return ServiceUrl(url, _basic(user) if at else None)
+
+
+def is_service_url(text: str) -> bool:
+    """Return True for a URL with a scheme of HTTP and a host, and no character that none has."""
+    try:
+        parts = urlsplit(text)
+        usable = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return usable and text.isascii() and text.isprintable() and " " not in text
 
 
 def is_plaintext(url: str) -> bool:

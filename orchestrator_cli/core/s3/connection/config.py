@@ -12,11 +12,11 @@ import re
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
-from urllib.parse import urlsplit
 
 from orchestrator_cli.core.base.errors import AccessError, UsageError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.files.small_file import check_small_file
+from orchestrator_cli.core.http.url import is_service_url
 from orchestrator_cli.core.s3.demands import NO_DEMANDS, BucketDemands
 from orchestrator_cli.core.s3.errors import map_exception
 
@@ -174,13 +174,7 @@ def _load_file(file: str, in_profiles: bool = True) -> dict[str, Any]:
 
 
 def _check_endpoint(url: str) -> None:
-    try:
-        parts = urlsplit(url)
-        valid = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
-        valid = valid and url.isascii() and url.isprintable() and " " not in url
-    except ValueError:
-        valid = False
-    if not valid:
+    if not is_service_url(url):
         hint = "it is http:// or https://, a host and maybe a port: check --endpoint-url"
         # What stands before its host may be a password.
         _, at, host = url.rpartition("@")

@@ -8,9 +8,8 @@ https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
-from functools import cached_property
-from typing import Any
+from functools import lru_cache
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from orchestrator_cli.core.base.errors import UsageError
@@ -24,19 +23,23 @@ _AWS_DOMAINS = tuple(f".{domain}" for domain in DOMAINS)
 _HOST_LABEL = re.compile(r"(?!.*--x-s3$)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
 
-@dataclass(frozen=True)
-class BucketEndpoint:
+class BucketEndpoint(NamedTuple):
     """A bucket's URL without a slash at its end, and the region and service to sign for."""
 
     url: str
     region: str
     service: str = "s3"
 
-    # It is asked for every request.
-    @cached_property
+    @property
     def is_aws(self) -> bool:
         """Whether this is AWS itself, whose guarantees are known."""
-        return (urlsplit(self.url).hostname or "").endswith(_AWS_DOMAINS)
+        return _is_aws(self.url)
+
+
+# It is asked for every request.
+@lru_cache(maxsize=8)
+def _is_aws(url: str) -> bool:
+    return (urlsplit(url).hostname or "").endswith(_AWS_DOMAINS)
 
 
 def resolve_endpoint(config: S3Config) -> BucketEndpoint:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, Field
 
 from orchestrator_cli.core.executions.keys import MAX_LIVE_OFFSET
-from orchestrator_cli.core.gateway.messages.fields import Sha256
+from orchestrator_cli.core.gateway.messages.fields import Sha256, StrictRequest
 from orchestrator_cli.core.live.segment import WRITER_ID
 from orchestrator_cli.core.s3.types import PutOutcome
 
@@ -44,10 +44,8 @@ class PutSegmentResponse(BaseModel):
     stored: LiveSegment
 
 
-class PutStateRequest(BaseModel):
+class PutStateRequest(StrictRequest):
     """A heartbeat, which replaces the stored one or is the first."""
-
-    model_config = ConfigDict(extra="forbid", strict=True)
 
     etag: str | None = Field(
         max_length=1024,

@@ -25,6 +25,7 @@ LABELS = {"branch": "feature/" + "long-" * 10, "pr": "12"}
 FILES = {"artifacts/custom/" + "deep/" * 5 + "file.txt": b"x" * 2000, "logs/stdout.log": b"x"}
 ID = make_id()
 DIGEST = "ab" * 32
+LONG_PATH = "artifacts/custom/" + "x" * 70
 LONG_URL = "https://" + "orchestrator." * 5 + "example.com"
 
 
@@ -36,7 +37,7 @@ def execution(s3: S3Client, bucket: str) -> str:
         test_suite="nightly-" * 6, bench_id="hil-7", labels=LABELS,
         status="completed", result="fail", ended_at="2026-01-31T10:03:04Z", artifact_count=2000,
         manifest_sha256=DIGEST,
-        failures=[{"path": "artifacts/custom/x", "error": "it is too large for " * 5}],
+        failures=[{"path": LONG_PATH, "error": "it is too large for " * 5}],
     )  # fmt: skip
 
 
@@ -71,6 +72,9 @@ def test_no_line_is_longer_than_the_terminal(
     for word in (execution, DIGEST, "nightly-" * 6, min(FILES)):
         assert sum(line.endswith(f" {word}") for line in record + files) == 1
     assert max(len(line) for line in record if DIGEST in line) <= 80
+    # The other words of a sentence with such a word are wrapped inside their column.
+    assert any(f" {LONG_PATH}:" in line for line in record)
+    assert max(len(line) for line in record if line.endswith(("is too", "large for"))) <= columns
     tree = shown(terminal, columns, "ls", execution, "--tree")
     assert any("file.txt  " in line for line in tree)
     settings = shown(terminal, columns, "config", "show", ORCHESTRATOR_UI_URL=LONG_URL)

@@ -85,17 +85,19 @@ def test_no_line_is_longer_than_the_terminal(
 
 
 @pytest.mark.parametrize("columns", [40, 80, 140])
-def test_a_terminal_marks_an_execution_of_which_files_are_missing(
+def test_a_terminal_marks_an_execution_that_is_not_whole(
     s3: S3Client, bucket: str, terminal: OpenTerminal, cli: RunCommand, columns: int
 ) -> None:
-    for number, (state, result) in enumerate([("artifact_error", "pass"), ("complete", "fail")]):
+    states = {"artifact_error": "pass", "complete": "fail", "pending": "error"}
+    for number, (state, result) in enumerate(states.items()):
         put_execution(
             s3, bucket, make_id(number=number), status="completed", result=result,
             artifact_status=state, ended_at="2026-01-31T10:03:04Z",
         )  # fmt: skip
     listed = "\n".join(shown(terminal, columns, "ls"))
-    assert re.findall("(pass|fail)( !)?", listed) == [("fail", ""), ("pass", " !")]
-    assert "!" not in cli("ls").ok().out
+    found = re.findall("  (pass|fail|error)( [!…])?", listed)
+    assert found == [("error", " …"), ("fail", ""), ("pass", " !")]
+    assert not set("!…") & set(cli("ls").ok().out)
 
 
 def test_a_pipe_gets_every_column_with_tabs_and_no_header(cli: RunCommand, execution: str) -> None:

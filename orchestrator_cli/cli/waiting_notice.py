@@ -13,15 +13,15 @@ from orchestrator_cli.core.base.text import without_secrets
 WAIT_SECONDS = 1.0
 # Of a server that has answered before, a response may take a moment.
 LATER_SECONDS = 10.0
-# In a long silence, requests that were given up and sent again are told of so often.
+# In a long silence, a failure is told of after so long, and the next after twice that.
 AGAIN_SECONDS = 60.0
 
 
 class WaitingNotice:
     """Watches the requests of one retry policy until the command ends.
 
-    A silence is told once, and once a minute where requests fail in it; the next one only after a
-    response. `peer` says who is asked.
+    A silence is told once, and again after 1, 2, 4 minutes and so on where requests fail in it; the
+    next one only after a response. `peer` says who is asked.
     """
 
     def __init__(self, policy: RetryPolicy, peer: str, say: Callable[[str], None]) -> None:
@@ -31,6 +31,7 @@ class WaitingNotice:
         self._error: OrchestratorError | None = None
         self._failed_at = 0.0
         self._told_at = float("-inf")
+        self._pause_seconds = AGAIN_SECONDS
         self._ended = threading.Event()
 
     def start(self) -> None:
@@ -57,8 +58,11 @@ class WaitingNotice:
         progress, now = self._policy.progress, self._policy.clock()
         if progress.silent_seconds(now) < self._limit_seconds:
             return
-        has_news = self._failed_at > self._told_at and now - self._told_at >= AGAIN_SECONDS
-        if self._told_at > progress.heard_at and not has_news:
+        if self._told_at <= progress.heard_at:
+            self._pause_seconds = AGAIN_SECONDS
+        elif self._failed_at > self._told_at and now - self._told_at >= self._pause_seconds:
+            self._pause_seconds *= 2
+        else:
             return
         self._told_at = now
         error = self._error if self._failed_at > progress.heard_at else None

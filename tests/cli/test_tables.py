@@ -25,6 +25,7 @@ LABELS = {"branch": "feature/" + "long-" * 10, "pr": "12"}
 FILES = {"artifacts/custom/" + "deep/" * 5 + "file.txt": b"x" * 2000, "logs/stdout.log": b"x"}
 ID = make_id()
 DIGEST = "ab" * 32
+LONG_PATH = "artifacts/custom/" + "x" * 70
 LONG_URL = "https://" + "orchestrator." * 5 + "example.com"
 
 
@@ -36,7 +37,7 @@ def execution(s3: S3Client, bucket: str) -> str:
         test_suite="nightly-" * 6, bench_id="hil-7", labels=LABELS,
         status="completed", result="fail", ended_at="2026-01-31T10:03:04Z", artifact_count=2000,
         manifest_sha256=DIGEST,
-        failures=[{"path": "artifacts/custom/x", "error": "it is too large for " * 5}],
+        failures=[{"path": LONG_PATH, "error": "it is too large for " * 5}],
     )  # fmt: skip
 
 
@@ -71,6 +72,9 @@ def test_no_line_is_longer_than_the_terminal(
     for word in (execution, DIGEST, "nightly-" * 6, min(FILES)):
         assert sum(line.endswith(f" {word}") for line in record + files) == 1
     assert max(len(line) for line in record if DIGEST in line) <= 80
+    # The other words of a sentence with such a word are wrapped inside their column.
+    assert any(f" {LONG_PATH}:" in line for line in record)
+    assert max(len(line) for line in record if line.endswith(("is too", "large for"))) <= columns
     tree = shown(terminal, columns, "ls", execution, "--tree")
     assert any("file.txt  " in line for line in tree)
     settings = shown(terminal, columns, "config", "show", ORCHESTRATOR_UI_URL=LONG_URL)
@@ -81,17 +85,19 @@ def test_no_line_is_longer_than_the_terminal(
 
 
 @pytest.mark.parametrize("columns", [40, 80, 140])
-def test_a_terminal_marks_an_execution_of_which_files_are_missing(
+def test_a_terminal_marks_an_execution_that_is_not_whole(
     s3: S3Client, bucket: str, terminal: OpenTerminal, cli: RunCommand, columns: int
 ) -> None:
-    for number, (state, result) in enumerate([("artifact_error", "pass"), ("complete", "fail")]):
+    states = {"artifact_error": "pass", "complete": "fail", "pending": "error"}
+    for number, (state, result) in enumerate(states.items()):
         put_execution(
             s3, bucket, make_id(number=number), status="completed", result=result,
             artifact_status=state, ended_at="2026-01-31T10:03:04Z",
         )  # fmt: skip
     listed = "\n".join(shown(terminal, columns, "ls"))
-    assert re.findall("(pass|fail)( !)?", listed) == [("fail", ""), ("pass", " !")]
-    assert "!" not in cli("ls").ok().out
+    found = re.findall("  (pass|fail|error)( [!…])?", listed)
+    assert found == [("error", " …"), ("fail", ""), ("pass", " !")]
+    assert not set("!…") & set(cli("ls").ok().out)
 
 
 def test_a_pipe_gets_every_column_with_tabs_and_no_header(cli: RunCommand, execution: str) -> None:

@@ -16,8 +16,8 @@ from orchestrator_cli.core.live.state import Liveness
 if TYPE_CHECKING:
     from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata
 
-# After the result of an execution of which files are missing: ARTIFACTS seldom has room.
-MISSING_MARK = " !"
+# What stands after the result of an execution that is not whole: ARTIFACTS seldom has room.
+_MARKS = {ArtifactStatus.ARTIFACT_ERROR: " !", ArtifactStatus.PENDING: " …"}
 
 
 class _Row(NamedTuple):
@@ -60,10 +60,7 @@ class ExecutionTable(Table):
 
             link = console_url(self._console_bucket, execution_prefix(item.execution_id))
         result = result_word(item, liveness)
-        is_marked = (
-            self._output.is_terminal and item.artifact_status is ArtifactStatus.ARTIFACT_ERROR
-        )
-        mark = MISSING_MARK if is_marked else ""
+        mark = _mark(item) if self._output.is_terminal else ""
         row = _Row(item, self._output.time(item.started_at), result + mark)
         self.row(*(cell(row) for _, cell in _COLUMNS), result=result, link=link)
 
@@ -72,6 +69,12 @@ def result_word(item: ExecutionMetadata, liveness: str | None) -> str:
     """Return the result of an execution, or that it is running, or that its writer is lost."""
     is_lost = liveness == Liveness.LOST
     return str(item.result or (liveness if is_lost else item.status))
+
+
+def _mark(item: ExecutionMetadata) -> str:
+    # One that is running is pending anyway.
+    is_expected = item.artifact_status is ArtifactStatus.PENDING and item.result is None
+    return "" if is_expected else _MARKS.get(item.artifact_status, "")
 
 
 # An execution has no file count and no size before it is finished.

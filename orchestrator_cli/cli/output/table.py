@@ -134,15 +134,13 @@ class Table:
             self._draw(list(alike), widths)
 
     def _widths(self, row: _Row) -> list[int]:
-        """Return the widths of a row: a cell with a word that does not fit has all it needs."""
+        """Return the widths of a row: a word that does not fit has the room it needs."""
         from rich.cells import cell_len
 
         widths = []
         for number, width in self._layout:
-            cell = row.cells[number]
-            longest = max(map(cell_len, cell.split()), default=0)
-            is_whole = self._columns[number].wrap and longest > width
-            widths.append(cell_len(cell) if is_whole else width)
+            words = row.cells[number].split() if self._columns[number].wrap else ()
+            widths.append(max(width, *map(cell_len, words), 0))
         return widths
 
     def _draw(self, rows: Sequence[_Row], widths: Sequence[int]) -> None:
@@ -164,15 +162,20 @@ class Table:
             self._output.line(_TRAILING.sub(r"\1", line))
 
     def _styled(self, row: _Row) -> Iterator[Text]:
+        from textwrap import fill
+
         from rich.style import Style
         from rich.text import Text
 
         color = RESULT_STYLES.get(row.result or "")
-        for number, _ in self._layout:
+        for number, width in self._layout:
             style = Style.parse(color) if color else Style.null()
             if self._columns[number].links and row.link and self._output.can_link:
                 style += Style(link=row.link)
-            yield Text(row.cells[number], style)
+            cell = row.cells[number]
+            if self._columns[number].wrap:
+                cell = fill(cell, width, break_long_words=False, break_on_hyphens=False)
+            yield Text(cell, style)
 
 
 @contextmanager

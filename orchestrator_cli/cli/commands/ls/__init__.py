@@ -80,9 +80,9 @@ def ls(app: App, options: LsOptions) -> None:
     path, the name of a log, a directory or a glob. An option that is given several times matches
     any of its values; labels must all be there. With --json, each line is one object.
 
-    On a terminal, a table has the columns that fit, and ! after the result of an execution of which
-    some files could not be stored (artifact_error): `orchestrator show ID` names them. In a pipe, a
-    table has all columns, with tabs between, and no header.
+    On a terminal, a table has the columns that fit. After the result, ! says that some files could
+    not be stored (artifact_error), and … that not all are stored yet (pending); `orchestrator show
+    ID` has more. In a pipe, a table has all columns, with tabs between, and no header.
 
     An execution that is running, and whose writer has shown no sign of life for $lost_minutes
     minutes, is lost. That is never stored: a run that is resumed is running again, and

@@ -10,7 +10,7 @@ from itertools import count
 from typing import NamedTuple, TypeVar
 
 from orchestrator_cli.core.base.errors import ConflictError, OrchestratorError, UnsupportedError
-from orchestrator_cli.core.http.transport import Body, BodyReader
+from orchestrator_cli.core.http.transport import BodyReader
 from orchestrator_cli.core.s3.compare import StoredChecksum
 from orchestrator_cli.core.s3.error_codes import has_foreign_parts, is_ended_upload
 from orchestrator_cli.core.s3.operations.multipart import PartDigests
@@ -98,33 +98,34 @@ class MultipartSession:
                 self._add(resumed_bytes=part.size_bytes)
                 self._counted.add((upload_id, part.number))
 
-    def send(self, upload_id: str, part: Part, body: Body, digests: PartDigests) -> StoredPart:
-        """Send a part and count it; one that is read while it is sent counts as far as it is."""
-        counted = CountedBody(body, self._engine.on_bytes) if isinstance(body, BodyReader) else None
-        sent = body if counted is None else counted
+    def send(
+        self, upload_id: str, part: Part, body: BodyReader, digests: PartDigests
+    ) -> StoredPart:
+        """Send a part; it is counted as far as it is read, and not where it is not stored."""
+        counted = CountedBody(body, self._engine.on_bytes)
         try:
-            stored = self.run(self._target.upload_part(self._key, upload_id, part, sent, digests))
+            stored = self.run(
+                self._target.upload_part(self._key, upload_id, part, counted, digests)
+            )
         except BaseException:
-            if counted is not None:
-                counted.take_back()
+            counted.take_back()
             raise
         self._counted.add((upload_id, part.number))
-        self._add(sent_bytes=part.size_bytes, told_bytes=counted.counted_bytes if counted else 0)
+        self._add(sent_bytes=part.size_bytes)
         if time.monotonic() - self._begun_at >= TELLING_SECONDS and not next(self._looks):
             # Other parts are sent meanwhile; afterwards, completing would wait for it.
             look = self._target.look_for_earlier_uploads(self._key, upload_id)
             self._engine.run_request(partial(self.run, look))
         return stored
 
-    def _add(self, resumed_bytes: int = 0, sent_bytes: int = 0, told_bytes: int = 0) -> None:
-        """Count bytes that are stored, of which some were told already; from any thread."""
+    def _add(self, resumed_bytes: int = 0, sent_bytes: int = 0) -> None:
+        """Count bytes that are stored; from any thread."""
         with self._counting:
             before = self.count
             self.count = TransferStats(
                 before.resumed_bytes + resumed_bytes, before.sent_bytes + sent_bytes
             )
         self._engine.on_spared(resumed_bytes)
-        self._engine.on_bytes(sent_bytes - told_bytes)
 
     def complete(
         self,

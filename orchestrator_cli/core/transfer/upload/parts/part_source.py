@@ -85,6 +85,17 @@ class FilePartReader(PartBody):
         return self._source.read_at(self._part.offset_bytes + position, size_bytes)
 
 
+class MemoryPart(PartBody):
+    """Reads the part from memory that is somebody else's."""
+
+    def __init__(self, part: Part, data: memoryview) -> None:
+        super().__init__(part, None)
+        self._data = data
+
+    def _read_at(self, position: int, size_bytes: int) -> memoryview:
+        return self._data[position : position + size_bytes]
+
+
 class BufferedPart(PartBody):
     """Holds the whole part in a buffer of the pool: it is read once, to be hashed and sent."""
 

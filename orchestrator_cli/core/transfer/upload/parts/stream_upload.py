@@ -41,7 +41,7 @@ from orchestrator_cli.core.transfer.upload.parts.multipart_session import (
     is_in_the_way,
 )
 from orchestrator_cli.core.transfer.upload.parts.part_checksums import PartWatch, holds, unwatched
-from orchestrator_cli.core.transfer.upload.parts.part_source import FilePartReader
+from orchestrator_cli.core.transfer.upload.parts.part_source import FilePartReader, MemoryPart
 from orchestrator_cli.core.transfer.upload.parts.stream_parts import (
     BinaryStream,
     StreamPart,
@@ -200,7 +200,8 @@ class StreamUpload:
             self.session.resume(upload_id, [stored])
             return stored
         local = Part(part.number, 0, part.size_bytes)
-        body = FilePartReader(piece, local) if piece.data is None else piece.data
+        data = piece.data
+        body = FilePartReader(piece, local) if data is None else MemoryPart(local, data)
         return self.session.send(upload_id, part, body, digests)
 
     def _digest(self, piece: StreamPart, with_md5: bool) -> PartDigests:

@@ -114,6 +114,31 @@ def test_a_second_sync_asks_for_no_file(scene: Scene, tree: BenchTree) -> None:
     assert [one.operation for one in scene.recorder.calls()] == ["ListObjectsV2", "GetObject"]
 
 
+def test_very_many_files_are_looked_up_page_by_page(
+    scene: Scene, tree: BenchTree, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What the tree holds, and what the bench has promised, is found as in one short listing."""
+    monkeypatch.setattr("orchestrator_cli.core.efs.sync._MOST_HELD", 5)
+    for name in [*(f"{number}.txt" for number in range(8)), "shot.png", "stdout.log"]:
+        tree.write(f"raw/{name}", name.encode())
+    files = [{"path": "7.txt", "size_bytes": 5}, {"path": "3.txt", "size_bytes": 4}]
+    tree.write("execution.json", json.dumps({"result": "pass", "files": files}).encode())
+    tree.wait_until_older("execution.json")
+    first = scene.cli(*tree.arguments).expect(3).err
+    scene.recorder.clear()
+    second = scene.cli(*tree.arguments).expect(3).err
+    # Whether it was stored in this pass or before.
+    for told in (first, second):
+        assert "/raw/3.txt: promised with 4 bytes, stored with 5" in told
+        assert "7.txt" not in told
+    assert "10 created, 0 stored before" in first
+    assert "0 created, 10 stored before" in second
+    # The beginning, each place where files are, with the record's, and once more what is promised.
+    asked = scene.recorder.calls()
+    assert [one.operation for one in asked].count("ListObjectsV2") == 6
+    assert not [one for one in asked if "/artifacts/" in one.key or "/logs/" in one.key]
+
+
 def test_strangers_are_reported_and_never_touched(
     scene: Scene, tree: BenchTree, later: Later
 ) -> None:

@@ -35,7 +35,7 @@ def decide(current: SyncPass, item: PlannedFile, rules: SyncRules, now: datetime
     rest = rules.rest_of(item.path, is_finished=current.is_finished)
     if now.timestamp() - changed < rest.total_seconds():
         return Decision.WAIT
-    stored = current.stored.get(item.key)
+    stored = current.find_stored(item.key)
     if stored is None or stored.size_bytes != status.st_size:
         return Decision.UPLOAD
     is_newer = stored.last_modified.timestamp() > changed
@@ -49,7 +49,7 @@ def plan_sync(
 
     S3 is not asked: no file is taken for stored already, and no execution for finished.
     """
-    nothing_stored = SyncPass(execution, {})
+    nothing_stored = SyncPass(execution)
     for item in plan_execution(execution):
         if isinstance(item, SkippedPath):
             state = SyncState.FAILED if item.error else SyncState.SKIPPED

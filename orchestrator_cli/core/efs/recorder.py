@@ -8,7 +8,6 @@ from orchestrator_cli.core.base.errors import ConflictError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.contract.record import metadata_from_directory
 from orchestrator_cli.core.efs.sync_pass import SyncPass
-from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.executions.record.artifact_status import is_tree_stored
 from orchestrator_cli.core.executions.record.metadata import (
     ArtifactStatus,
@@ -47,27 +46,27 @@ class Recorder:
             message += f" until `orchestrator new {options}` says that it is this one's"
         raise ConflictError(f"{message}; nothing was stored")
 
-    def ensure_execution(self, current: SyncPass, now: datetime) -> None:
+    def ensure_execution(self, current: SyncPass) -> None:
         """Make the execution of a bench that could not reach S3 itself."""
         if current.has_record:
             return
-        execution, declared = current.execution, current.declared
-        made = declared.as_running() if declared else metadata_from_directory(execution)
+        declared = current.declared
+        made = declared.as_running() if declared else metadata_from_directory(current.execution)
         try:
             create_execution(self._store, made)
         except ConflictError:
             # Somebody made it meanwhile and knows more of it. It must be readable, though.
             self._read(current)
-        current.add_stored(metadata_key(execution.execution_id), 0, now)
+        current.has_record = True
 
-    def before_storing(self, current: SyncPass, now: datetime) -> None:
+    def before_storing(self, current: SyncPass) -> None:
         """Make the execution, and clear `complete` from its record before more is sent."""
-        self.ensure_execution(current, now)
+        self.ensure_execution(current)
         if current.metadata is not None and is_tree_stored(current.metadata):
             execution_id = current.execution.execution_id
             current.metadata = record_tree_growing(self._store, execution_id)
 
-    def declare(self, current: SyncPass, now: datetime) -> None:
+    def declare(self, current: SyncPass) -> None:
         """Make the execution that a bench declares, or fill in the missing fields of its record.
 
         Raises ConflictError where the record says something else.
@@ -75,7 +74,7 @@ class Recorder:
         if current.declared is None:
             return
         if current.metadata is None:
-            self.ensure_execution(current, now)
+            self.ensure_execution(current)
             return
         given, there = current.declared.as_running(), current.metadata
         names = ("reservation_id", "test_suite")
@@ -93,7 +92,7 @@ class Recorder:
             return
         if current.metadata is not None and current.metadata.result is declared.result:
             return
-        self.ensure_execution(current, now)
+        self.ensure_execution(current)
         current.metadata = finish_execution(
             self._store,
             declared.execution_id,
@@ -102,9 +101,7 @@ class Recorder:
             tree_is_stored=is_whole,
         )
 
-    def record(
-        self, current: SyncPass, now: datetime, *, is_whole: bool, has_seen_all: bool
-    ) -> None:
+    def record(self, current: SyncPass, *, is_whole: bool, has_seen_all: bool) -> None:
         """Note failures in the metadata, and clear those that the pass has resolved.
 
         `is_whole`: every file of the tree is stored. One that was finished when the pass began is
@@ -113,7 +110,7 @@ class Recorder:
         """
         failed = current.failures()
         if failed:
-            self.ensure_execution(current, now)
+            self.ensure_execution(current)
         elif not current.has_record:
             return
         metadata = current.metadata or self._read(current)

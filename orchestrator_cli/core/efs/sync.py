@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from functools import partial
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 
 from orchestrator_cli.core.base.errors import (
@@ -31,7 +31,7 @@ from orchestrator_cli.core.efs.tree import (
 )
 from orchestrator_cli.core.efs.tree_uploader import TreeUploader
 from orchestrator_cli.core.efs.unchanged_cache import Remaining, UnchangedCache
-from orchestrator_cli.core.executions.keys import artifact_key, execution_prefix
+from orchestrator_cli.core.executions.keys import artifact_key, execution_prefix, metadata_key
 from orchestrator_cli.core.executions.placement import storage_path_for
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.transfer.engine import TransferEngine
@@ -40,6 +40,8 @@ from orchestrator_cli.core.transfer.upload.plan import PlannedFile, SkippedPath
 
 # So many executions in a row that fail of the same cause are taken for all of them.
 _MANY_IN_A_ROW = 3
+# So many files of one execution are held as they are listed, which takes 4 MB.
+_MOST_HELD = 10_000
 
 
 class ExecutionSync:
@@ -58,7 +60,8 @@ class ExecutionSync:
         self._now = now
         self._monitor = monitor
         self._recorder = Recorder(store)
-        self._uploader = TreeUploader(engine, DirectTarget(store), rules, now, monitor)
+        self._target = DirectTarget(store)
+        self._uploader = TreeUploader(engine, self._target, rules, now, monitor)
         self._cleaner = Cleaner(engine, store, rules, monitor)
 
     def sync(self, execution: BenchExecution) -> Remaining:
@@ -70,8 +73,7 @@ class ExecutionSync:
         summary = self._monitor.summary
         summary.executions += 1
         before, conflicts = summary.unfinished, summary.conflicts
-        listed = self._store.list_objects(execution_prefix(execution.execution_id))
-        current = SyncPass(execution, {item.key: item for item in listed})
+        current = self._begin(execution)
         self._recorder.check_owner(current)
         self._read_declared(current)
         current.was_finished = current.is_recorded_finished
@@ -80,22 +82,31 @@ class ExecutionSync:
         if has_seen_all:
             self._report_broken_promises(current)
         is_whole = has_seen_all and summary.unfinished == before and not current.unplaced
-        self._recorder.record(current, self._now(), is_whole=is_whole, has_seen_all=has_seen_all)
+        self._recorder.record(current, is_whole=is_whole, has_seen_all=has_seen_all)
         self._recorder.finish(current, self._now(), is_whole=is_whole)
         failed = len(current.failed)
         self._cleaner.clean(current, self._now())
         if len(current.failed) > failed:
             # Their bytes were compared only now, and differ from the stored ones.
-            self._recorder.record(current, self._now(), is_whole=False, has_seen_all=False)
+            self._recorder.record(current, is_whole=False, has_seen_all=False)
         conflicts = summary.conflicts - conflicts
         to_do = summary.unfinished - before - conflicts + current.ended_meanwhile
         return Remaining(to_do, conflicts, current.is_finished)
+
+    def _begin(self, execution: BenchExecution) -> SyncPass:
+        """List what is stored: as a whole, or page by page on demand where that is very much."""
+        listed = self._store.list_objects(execution_prefix(execution.execution_id))
+        held = {item.key: item for item in islice(listed, _MOST_HELD + 1)}
+        find = held.get if len(held) <= _MOST_HELD else self._target.listed_etags().find
+        has_record = find(metadata_key(execution.execution_id)) is not None
+        return SyncPass(execution, find, has_record)
 
     def _read_declared(self, current: SyncPass) -> None:
         """Read the bench's own record; the files are stored whatever it says."""
         try:
             current.declared = read_record(current.execution)
-            self._recorder.declare(current, self._now())
+            current.promised = dict.fromkeys(_promised_keys(current))
+            self._recorder.declare(current)
         except (ConflictError, IntegrityError) as error:
             current.declared = None
             self._fail(current, printable(current.execution.directory / RECORD_NAME), error)
@@ -105,7 +116,7 @@ class ExecutionSync:
         items = self._plan(current)
         first = next(items, None)
         if first is not None:
-            self._recorder.before_storing(current, self._now())
+            self._recorder.before_storing(current)
             self._uploader.run(current, chain([first], items))
 
     def _report_broken_promises(self, current: SyncPass) -> None:
@@ -117,7 +128,8 @@ class ExecutionSync:
         record = current.declared
         if record is None or not record.is_finished:
             return
-        for file in record.files or ():
+        # In the order in which what is stored is listed.
+        for file in sorted(record.files or (), key=lambda one: one.path):
             why = _broken(current, file)
             if why is not None:
                 source = printable(current.execution.directory / "raw" / file.path)
@@ -156,16 +168,30 @@ class ExecutionSync:
         self._monitor.emit(SyncEvent.of_skipped(item, current.execution))
 
 
+def _promised_keys(current: SyncPass) -> Iterator[str]:
+    files = current.declared.files if current.declared is not None else None
+    for file in files or ():
+        with contextlib.suppress(UsageError):
+            yield _key_of(current, file)
+
+
+def _key_of(current: SyncPass, file: PromisedFile) -> str:
+    return artifact_key(current.execution.execution_id, storage_path_for(file.path))
+
+
 def _broken(current: SyncPass, file: PromisedFile) -> str | None:
     try:
-        key = artifact_key(current.execution.execution_id, storage_path_for(file.path))
+        key = _key_of(current, file)
     except UsageError as error:
         return error.message
-    stored = current.stored.get(key)
-    if stored is None:
-        return None if _is_in_raw(current, file) else "promised by the bench, and not in raw/"
-    if file.size_bytes not in (None, stored.size_bytes):
-        return f"promised with {file.size_bytes:,} bytes, stored with {stored.size_bytes:,}"
+    size_bytes = current.promised.get(key)
+    if size_bytes is None:
+        stored = current.find_stored(key)
+        if stored is None:
+            return None if _is_in_raw(current, file) else "promised by the bench, and not in raw/"
+        size_bytes = stored.size_bytes
+    if file.size_bytes not in (None, size_bytes):
+        return f"promised with {file.size_bytes:,} bytes, stored with {size_bytes:,}"
     return None
 
 
@@ -178,12 +204,15 @@ def _is_in_raw(current: SyncPass, file: PromisedFile) -> bool:
 
 
 class EfsSync:
-    """Syncs all executions of a root, without those that are unchanged since the last time."""
+    """Syncs all executions of a root, without those that are unchanged since the last time.
+
+    `unchanged` knows of them; a pass that no other one follows has none.
+    """
 
     def __init__(
         self,
         executions: ExecutionSync,
-        unchanged: UnchangedCache,
+        unchanged: UnchangedCache | None,
         now: Callable[[], datetime],
         monitor: SyncMonitor,
     ) -> None:
@@ -207,10 +236,7 @@ class EfsSync:
                 continue
             tried += 1
             try:
-                sync = partial(self._executions.sync, item)
-                # Those that are left alone are in conflict still.
-                conflicts = self._unchanged.skip_if_unchanged(item, self._now(), sync)
-                self._monitor.summary.conflicts += conflicts
+                self._sync(item)
                 lost = 0
             except OrchestratorError as error:
                 lost = lost + 1 if error.is_fatal else 0
@@ -221,3 +247,12 @@ class EfsSync:
                 last = error
         if lost and lost == tried:
             raise last
+
+    def _sync(self, execution: BenchExecution) -> None:
+        sync = partial(self._executions.sync, execution)
+        if self._unchanged is None:
+            sync()
+        else:
+            # Those that are left alone are in conflict still.
+            conflicts = self._unchanged.skip_if_unchanged(execution, self._now(), sync)
+            self._monitor.summary.conflicts += conflicts

@@ -2,21 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.efs.contract.record import BenchRecord
 from orchestrator_cli.core.efs.events import SyncState
 from orchestrator_cli.core.efs.tree import BenchExecution
-from orchestrator_cli.core.executions.keys import metadata_key
 from orchestrator_cli.core.executions.record.metadata import ExecutionMetadata, Status
 from orchestrator_cli.core.files.checks import Parts
 from orchestrator_cli.core.s3.types import ObjectSummary, UploadResult
 from orchestrator_cli.core.transfer.upload.plan import PlannedFile
-
-# Stands for the ETag of what was stored since the listing.
-_UNSEEN = "-"
 
 
 @dataclass
@@ -24,8 +20,12 @@ class SyncPass:
     """What S3 held of an execution when the pass began, and what has become of its files since."""
 
     execution: BenchExecution
-    # By key; what the pass itself stores is added.
-    stored: dict[str, ObjectSummary]
+    # Returns what is stored under a key. What the pass itself stores may be missing.
+    find_stored: Callable[[str], ObjectSummary | None] = lambda key: None
+    # Whether S3 holds the execution's `metadata.json`.
+    has_record: bool = False
+    # By the key of each file that the bench has promised, its size where the pass has stored it.
+    promised: dict[str, int | None] = field(default_factory=dict)
     # The uploads under way, and then the failed ones and their results, by their local path.
     planned: dict[str, PlannedFile] = field(default_factory=dict)
     failed: dict[str, UploadResult] = field(default_factory=dict)
@@ -47,11 +47,6 @@ class SyncPass:
     emptied: set[Parts] = field(default_factory=set)
 
     @property
-    def has_record(self) -> bool:
-        """Return True where S3 holds the execution's `metadata.json`."""
-        return metadata_key(self.execution.execution_id) in self.stored
-
-    @property
     def is_finished(self) -> bool:
         """Return True where the record or the bench said, when it began, that the test is over."""
         return self.was_finished or (self.declared is not None and self.declared.is_finished)
@@ -63,7 +58,8 @@ class SyncPass:
 
     def etag_of(self, key: str) -> str:
         """Return the ETag of a stored object, or nothing."""
-        return self.stored[key].etag if key in self.stored else ""
+        found = self.find_stored(key)
+        return "" if found is None else found.etag
 
     def note_held(self, path: str) -> None:
         """Note that S3 holds a file of the tree; only what was a failure before is of interest."""
@@ -71,9 +67,10 @@ class SyncPass:
         if any(one.path == path for one in failures):
             self.held.add(path)
 
-    def add_stored(self, key: str, size_bytes: int, now: datetime) -> None:
-        """Note that S3 holds an object that the listing did not show, or not so."""
-        self.stored[key] = ObjectSummary(key, size_bytes, _UNSEEN, now)
+    def note_stored(self, key: str, size_bytes: int) -> None:
+        """Note that the pass has stored a file; its size is of interest where it was promised."""
+        if key in self.promised:
+            self.promised[key] = size_bytes
 
     def failures(self) -> dict[str, str]:
         """Return the paths that were not stored, with their errors, for the record."""

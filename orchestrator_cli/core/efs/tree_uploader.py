@@ -52,7 +52,7 @@ class TreeUploader:
             current.failed.pop(result.source, None)
             if result.stored:
                 current.created += result.outcome is PutOutcome.CREATED
-                current.add_stored(str(result.key), result.size_bytes, self._now())
+                current.note_stored(str(result.key), result.size_bytes)
                 current.note_held(str(result.path))
                 self._emit_result(current, result)
             elif not _is_gone(item):

@@ -26,7 +26,8 @@ class Passes:
         self._options = options
         self._reporter = reporter
         self._store = app.store(options.concurrency, options.limit_rate)
-        self._unchanged = UnchangedCache(options.rules())
+        # To remember executions, their trees are walked twice more.
+        self._unchanged = UnchangedCache(options.rules()) if options.watch else None
 
     def run_one(
         self, progress: Progress, stopping: Callable[[], bool] = lambda: False

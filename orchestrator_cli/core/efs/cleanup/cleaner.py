@@ -75,7 +75,7 @@ class Cleaner:
                 return
             if isinstance(item, SkippedPath) or item.source in current.failed:
                 continue
-            if item.key in current.stored and self._rules.is_due(item, now):
+            if self._rules.is_due(item, now):
                 work = partial(self._remove, current, item, now)
                 yield self._engine.parts.submit(_COMPARING_BYTES, work)
 

@@ -1,4 +1,4 @@
-"""Look up the ETags of keys, roughly in order, by listing them with little memory.
+"""Look up what is stored under keys, roughly in order, by listing them with little memory.
 
 A walk of local files meets the keys of each place where files go in ascending order, but for a few
 steps back. Each place has a cursor, which holds one page of its listing.
@@ -13,6 +13,7 @@ from functools import partial
 
 from orchestrator_cli.core.s3.operations.listing import ListPage
 from orchestrator_cli.core.s3.operations.request import Operation
+from orchestrator_cli.core.s3.types import ObjectSummary
 
 # Lists a page under a prefix, behind a key or, with a token, after another page.
 ListPageBehind = Callable[[str, str, str | None], Operation[ListPage]]
@@ -28,14 +29,14 @@ class _Cursor:
     behind: str
     list_page: Callable[[str | None], Operation[ListPage]]
     keys: list[str] = field(default_factory=list)
-    etags: list[str] = field(default_factory=list)
+    objects: list[ObjectSummary] = field(default_factory=list)
     token: str | None = None
     has_begun: bool = False
 
-    def find(self, key: str) -> str:
-        """Return the ETag of a key that it covers, or "" where nothing is stored there."""
+    def find(self, key: str) -> ObjectSummary | None:
+        """Return the object under a key that it covers, None where nothing is stored there."""
         index = bisect_left(self.keys, key)
-        return self.etags[index] if index < len(self.keys) and self.keys[index] == key else ""
+        return self.objects[index] if index < len(self.keys) and self.keys[index] == key else None
 
     def covers(self, key: str) -> bool:
         """Return True if the page that it holds tells of a key."""
@@ -49,12 +50,12 @@ class _Cursor:
             self.behind = self.keys[-1]
         page = yield from self.list_page(self.token)
         self.has_begun, self.token = True, page.next_token
+        self.objects = page.objects
         self.keys = [one.key for one in page.objects]
-        self.etags = [one.etag for one in page.objects]
 
 
 class StoredEtags:
-    """The ETags of an execution's stored files, listed page by page on demand."""
+    """The stored files of an execution and their ETags, listed page by page on demand."""
 
     def __init__(self, list_page: ListPageBehind, run: Callable[[Operation[None]], None]) -> None:
         """`run` runs an operation and waits for its end."""
@@ -64,6 +65,11 @@ class StoredEtags:
 
     def etag_of(self, key: str) -> str:
         """Return the ETag of a key by the listing, or "" where nothing is stored there."""
+        found = self.find(key)
+        return "" if found is None else found.etag
+
+    def find(self, key: str) -> ObjectSummary | None:
+        """Return the object under a key by the listing, None where nothing is stored there."""
         cursor = self._cursor_for(key)
         while not cursor.covers(key):
             self._run(cursor.go_on())

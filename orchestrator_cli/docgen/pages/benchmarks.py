@@ -16,7 +16,6 @@ Record = Mapping[str, Any]
 _OURS = "orchestrator"
 _BESIDE = "s5cmd"
 _NEAR = ("sink", "counting server")
-_MISSING = "    not measured"
 
 
 def render_benchmarks_page(version: str) -> str:
@@ -43,7 +42,7 @@ def fill_placeholders(measured: Mapping[str, Any], names: set[str]) -> dict[str,
         values[name] = f"{values[name]}\n\n{text}" if name in values else text
     if missing := values.keys() - names:
         raise ValueError(f"benchmarks.md has no placeholder for {', '.join(sorted(missing))}")
-    return dict.fromkeys(names, _MISSING) | values
+    return {name: f"    {name.replace('_', '-')}: not measured" for name in names} | values
 
 
 def _compare_servers(results: Sequence[Record]) -> Iterator[str]:

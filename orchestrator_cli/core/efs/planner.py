@@ -26,12 +26,13 @@ class Decision(Enum):
 
 
 def decide(current: SyncPass, item: PlannedFile, rules: SyncRules, now: datetime) -> Decision:
-    """Decide on a file, by its present state and by what S3 held of it."""
+    """Decide on a file, by its present state and by what S3 held of it; note how old it is."""
     try:
         status = item.stat()
     except OSError:
         return Decision.GONE
     changed = last_change(status, now)
+    current.oldest_change = min(current.oldest_change, changed)
     rest = rules.rest_of(item.path, is_finished=current.is_finished)
     if now.timestamp() - changed < rest.total_seconds():
         return Decision.WAIT

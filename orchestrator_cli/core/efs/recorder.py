@@ -50,8 +50,8 @@ class Recorder:
         """Make the execution of a bench that could not reach S3 itself."""
         if current.has_record:
             return
-        execution, declared = current.execution, current.declared
-        made = declared.as_running() if declared else metadata_from_directory(execution)
+        declared = current.declared
+        made = declared.as_running() if declared else metadata_from_directory(current.execution)
         try:
             create_execution(self._store, made)
         except ConflictError:

@@ -56,9 +56,13 @@ class SyncRules:
 
     def has_been_kept(self, status: os.stat_result, now: datetime) -> bool:
         """Return True for a file or directory that has not changed for as long as is asked."""
+        return self.is_long_enough(last_change(status, now), now)
+
+    def is_long_enough(self, changed: float, now: datetime) -> bool:
+        """Return True if it is as long as is asked since a time in seconds since the epoch."""
         if self.retain is None:
             return False
-        return now.timestamp() - last_change(status, now) > self.retain.total_seconds()
+        return now.timestamp() - changed > self.retain.total_seconds()
 
 
 def last_change(status: os.stat_result, now: datetime) -> float:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -43,6 +44,8 @@ class SyncPass:
     ended_meanwhile: bool = False
     # What the bench itself says, None where it says nothing.
     declared: BenchRecord | None = None
+    # When the file that has rested longest was last changed, of those that were looked at.
+    oldest_change: float = math.inf
     # The directories that the pass has removed files from.
     emptied: set[Parts] = field(default_factory=set)
 

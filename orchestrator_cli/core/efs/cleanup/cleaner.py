@@ -51,9 +51,11 @@ class Cleaner:
         retain = self._rules.retain
         if retain is None or self._monitor.stopping():
             return
-        for event in self._engine.parts.as_completed(self._removals(current, now)):
-            if event is not None:
-                self._monitor.emit(event)
+        # While all are younger than that, none is looked at once more. A file only becomes younger.
+        if self._rules.is_long_enough(current.oldest_change, now):
+            for event in self._engine.parts.as_completed(self._removals(current, now)):
+                if event is not None:
+                    self._monitor.emit(event)
         is_young = now - execution_time(current.execution.execution_id) <= retain
         if is_young or self._monitor.stopping():
             return

@@ -16,6 +16,9 @@ METADATA_NAME = "metadata.json"
 LOG_NAMES = ("runner.log", "bench.log", "stdout.log", "stderr.log")
 RESULT_NAMES = ("results.json", "coverage.xml")
 FOLDERS = ("screenshots", "traces", "custom")
+# The content types of a log's index and of its last bytes.
+INDEX_TYPE = "application/gzip"
+TAIL_TYPE = "text/plain; charset=utf-8"
 MAX_KEY_BYTES = 1024
 MAX_LIVE_OFFSET = 10**20 - 1
 # Anybody who may write to the bucket may have written a metadata.json; more of it is not read.

@@ -14,8 +14,6 @@ INDEX_VERSION = 1
 POINT_BYTES = MIB
 MAX_ERROR_LINES = 1000
 TAIL_BYTES = 64 * 1024
-INDEX_TYPE = "application/gzip"
-TAIL_TYPE = "text/plain; charset=utf-8"
 # The last moment that is written in four digits of a year.
 _LATEST_MS = 253_402_300_799_999
 # The most bytes that a point or a line takes in an index.

@@ -7,12 +7,10 @@ from functools import partial
 from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import UNREADABLE, ConflictError, suppress_unless_fatal
-from orchestrator_cli.core.executions.keys import log_index_key, log_tail_key
+from orchestrator_cli.core.executions.keys import INDEX_TYPE, TAIL_TYPE, log_index_key, log_tail_key
 from orchestrator_cli.core.executions.logs.finding import list_logs
 from orchestrator_cli.core.executions.logs.index import (
-    INDEX_TYPE,
     TAIL_BYTES,
-    TAIL_TYPE,
     LogIndex,
     max_index_bytes,
     parse_index,

@@ -12,9 +12,14 @@ from orchestrator_cli.core.base.errors import (
     suppress_unless_fatal,
 )
 from orchestrator_cli.core.base.text import printable
-from orchestrator_cli.core.executions.keys import log_index_key, log_tail_key, parse_artifact_key
+from orchestrator_cli.core.executions.keys import (
+    INDEX_TYPE,
+    TAIL_TYPE,
+    log_index_key,
+    log_tail_key,
+    parse_artifact_key,
+)
 from orchestrator_cli.core.executions.logs.finding import log_name
-from orchestrator_cli.core.executions.logs.index import INDEX_TYPE, TAIL_TYPE
 from orchestrator_cli.core.http.transport import Body, Sleep
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import RandomAccessReader

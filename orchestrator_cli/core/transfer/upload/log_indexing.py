@@ -14,8 +14,7 @@ from orchestrator_cli.core.base.errors import EXPECTED_FAILURES
 from orchestrator_cli.core.base.quantities import MIB
 from orchestrator_cli.core.executions.keys import parse_artifact_key
 from orchestrator_cli.core.executions.logs.finding import log_name
-from orchestrator_cli.core.executions.logs.indexer import LogIndexer
-from orchestrator_cli.core.retention.lifecycle.policy import ARCHIVE_OVER_BYTES
+from orchestrator_cli.core.executions.record.status_probe import MAX_METADATA_BYTES
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.part_plan import Part
 from orchestrator_cli.core.s3.types import ObjectMetadata
@@ -24,7 +23,7 @@ from orchestrator_cli.core.transfer.upload.plan import PlannedFile
 from orchestrator_cli.core.transfer.upload.target import UploadTarget
 
 # A log that is not larger is read whole at once, and never archived.
-_SMALL_BYTES = ARCHIVE_OVER_BYTES
+_SMALL_BYTES = MAX_METADATA_BYTES
 # Searching for errors takes longer than hashing; most runs that fail do so within this much.
 _SEARCHED_BYTES = 64 * MIB
 
@@ -36,6 +35,9 @@ class LogIndexing:
     """
 
     def __init__(self, target: UploadTarget, key: str) -> None:
+        # Most uploads have no log: they do not load what searches one.
+        from orchestrator_cli.core.executions.logs.indexer import LogIndexer
+
         self._target = target
         self._key = key
         self.log: ObjectMetadata | None = None

@@ -147,7 +147,7 @@ class HiddenNames:
         yield SkippedPath(self._first[0], reason)
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False, repr=False)
 class TreePlan:
     """Where the files below a directory of a tree go; `root` is what that directory is called.
 

@@ -22,7 +22,7 @@ ListPageBehind = Callable[[str, str, str | None], Operation[ListPage]]
 _PLACE_SEGMENTS = 4
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Cursor:
     """Reads a listing forwards and holds one page of it, which begins after the key `behind`."""
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NamedTuple
 
 from orchestrator_cli.core.base.errors import (
     ConflictError,
@@ -82,8 +83,7 @@ class UploadSummary:
         return PartialFailureError(line, hint=hint, retryable=True)
 
 
-@dataclass(frozen=True, slots=True)
-class UploadHooks:
+class UploadHooks(NamedTuple):
     """What the caller of an upload is told and asked while it goes on.
 
     `on_result` is given each result, from one thread, in the order they end. `is_fatal` tells which

@@ -37,7 +37,7 @@ from orchestrator_cli.core.transfer.upload.target import UploadTarget
 _ATTEMPTS = 4
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class MultipartUploader:
     """The upload of one file of more than one part. Use once.
 

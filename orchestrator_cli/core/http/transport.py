@@ -6,7 +6,6 @@ Nothing here knows how a request is sent; see `curl.easy` and `curl.loop` for th
 from __future__ import annotations
 
 from collections.abc import Callable, Container, Generator, Mapping
-from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, NamedTuple, Protocol, TypeVar, runtime_checkable
@@ -157,7 +156,6 @@ class TransportErrorKind(StrEnum):
     TOO_LARGE = "too_large"
 
 
-@dataclass(eq=False, repr=False)
 class TransportError(Exception):
     """A request got no whole response; the text says why, and names host, port and proxy.
 
@@ -165,12 +163,10 @@ class TransportError(Exception):
     not known.
     """
 
-    message: str
-    kind: TransportErrorKind
-    is_retryable: bool = True
-
-    def __str__(self) -> str:
-        return self.message
+    def __init__(self, message: str, kind: TransportErrorKind, is_retryable: bool = True) -> None:
+        super().__init__(message)
+        self.kind = kind
+        self.is_retryable = is_retryable
 
 
 class InvalidRequestError(ValueError):

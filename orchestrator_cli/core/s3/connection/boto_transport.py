@@ -160,13 +160,9 @@ class _ProfileProviders(ProfileProviderBuilder):
 
 def _assumed_role(session: Session, profile_name: str, sources: list[Any]) -> AssumeRoleProvider:
     region = session.get_config_variable("region")
-
-    def create_client(service: Any, **settings: Any) -> Any:
-        return session.create_client(service, **{"region_name": region, **settings})
-
     return AssumeRoleProvider(
         load_config=lambda: session.full_config,
-        client_creator=create_client,
+        client_creator=partial(session.create_client, region_name=region),
         cache={},
         profile_name=profile_name,
         credential_sourcer=CanonicalNameCredentialSourcer(sources),

@@ -14,9 +14,11 @@ import pytest
 from orchestrator_cli.core.executions.keys import key_execution_id
 from orchestrator_cli.core.retention.billing import Usage
 from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retention
-from orchestrator_cli.core.retention.usage import list_usage, merge_same_execution
+from orchestrator_cli.core.retention.usage import list_usage, merge_same_execution, read_usage
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
+from orchestrator_cli.core.s3.error_codes import NotS3Error
 from orchestrator_cli.core.s3.types import ObjectSummary
+from tests.support.servers.canned import answer, canned
 from tests.support.stored.executions import make_id
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -120,6 +122,20 @@ def test_one_execution_of_many_files_is_listed_page_by_page() -> None:
     assert (usage.objects, usage.executions) == (25_000, 1)
     # One more to see that nothing follows.
     assert lister.requests in (lister.pages, lister.pages + 1)
+
+
+def test_a_listing_that_goes_round_is_refused() -> None:
+    pages = [
+        answer(
+            "<ListBucketResult><IsTruncated>true</IsTruncated>"
+            f"<NextContinuationToken>{token}</NextContinuationToken></ListBucketResult>"
+        )
+        for token in "12" * 1000
+    ]
+    client, transport = canned(pages)
+    with pytest.raises(NotS3Error, match="what answered is not S3"):
+        client.run(read_usage(TELLER, make_id(START)))
+    assert len(transport.requests) < 1000
 
 
 # --- the window ------------------------------------------------------------------------------

@@ -796,6 +796,8 @@ SERVERS_TIME = "Wed, 21 Oct 2065 07:28:00 GMT"
         ("99999999999999999999", None),
         ("Wed, 41 Oct 2065 07:28:00 GMT", None),
         ("soon", None),
+        # The parser for dates overflows.
+        ("Wed, 99999999999999999999 Oct 2065 07:28:00 GMT", None),
     ],
 )
 def test_a_server_says_in_seconds_or_by_a_date_when_it_wants_the_next_request(

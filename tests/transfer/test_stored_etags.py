@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import itertools
 from bisect import bisect_right
 from datetime import UTC, datetime
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orchestrator_cli.core.s3.error_codes import NotS3Error
 from orchestrator_cli.core.s3.operations.listing import ListPage
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
@@ -77,3 +80,16 @@ def test_where_nothing_is_stored_one_page_tells_all() -> None:
         etags.etag_of(f"executions/ID/artifacts/custom/{number:04}") for number in range(100)
     )
     assert listing.pages == 1
+
+
+@pytest.mark.parametrize("keys", [("executions/ID/logs/a",), ()])
+def test_a_listing_without_an_end_is_refused(keys: tuple[str, ...]) -> None:
+    tokens = itertools.cycle("12")
+
+    def list_page(prefix: str, start_after: str, token: str | None) -> Operation[ListPage]:
+        yield from ()
+        objects = [ObjectSummary(key, 1, "etag", NOW) for key in keys]
+        return ListPage(objects, [], next(tokens))
+
+    with pytest.raises(NotS3Error, match="listing of executions/ID/logs/: "):
+        StoredEtags(list_page, run).etag_of("executions/ID/logs/b")

@@ -28,7 +28,12 @@ from orchestrator_cli.core.retention.forecast import LifecycleForecaster, Retent
 from orchestrator_cli.core.retention.inventory import InventoryObject
 from orchestrator_cli.core.s3.bucket.reader import ObjectReader
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.operations.listing import PAGE_KEYS, ListQuery, list_objects
+from orchestrator_cli.core.s3.operations.listing import (
+    PAGE_KEYS,
+    ListingProgress,
+    ListQuery,
+    list_objects,
+)
 from orchestrator_cli.core.s3.operations.multipart_listing import (
     IncompleteUpload,
     list_multipart_uploads,
@@ -109,15 +114,18 @@ def list_usage_of(
 
     Segments of their live logs are among it for as long as they are there.
     """
-    yield from store.map_operations(_read_usage(forecaster, one) for one in execution_ids)
+    yield from store.map_operations(read_usage(forecaster, one) for one in execution_ids)
 
 
-def _read_usage(forecaster: LifecycleForecaster, execution_id: str) -> Operation[ExecutionUsage]:
+def read_usage(forecaster: LifecycleForecaster, execution_id: str) -> Operation[ExecutionUsage]:
+    """List what an execution stores, and return that in all."""
     usage = Usage(executions=1)
     for prefix in (execution_prefix(execution_id), live_prefix(execution_id)):
-        page = None
+        query, page = ListQuery(prefix), None
+        progress = ListingProgress(query.what)
         while page is None or page.next_token is not None:
-            page = yield from list_objects(ListQuery(prefix), page and page.next_token)
+            page = yield from list_objects(query, page and page.next_token)
+            progress.check(page.names)
             for listed in page.objects:
                 usage.add_object(listed, forecaster)
     return execution_id, usage

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from types import MappingProxyType
@@ -27,6 +28,7 @@ from orchestrator_cli.core.http.transport import (
 from orchestrator_cli.core.s3.checksum import parse_etag, sha256
 from orchestrator_cli.core.s3.error_codes import NotS3Error, unexpected_response
 from orchestrator_cli.core.s3.errors import error_from_s3, parse_error_body
+from orchestrator_cli.core.s3.operations.object_head import parse_http_date
 from orchestrator_cli.core.s3.permissions import action_of_request
 from orchestrator_cli.core.s3.sigv4 import SigningKey, encode_key, encode_query, sign_headers
 
@@ -261,22 +263,15 @@ def retry_after(response: Response) -> float | None:
     text = response.headers.get("retry-after", "")
     if not text or re.fullmatch(_SECONDS, text):
         return float(text) if text else None
-    at = _parse_date(text)
-    if at is None:
-        return None
-    # By the server's own clock, where it tells the time.
-    now = _parse_date(response.headers.get("date", "")) or datetime.now(UTC)
-    return max(0.0, (at - now).total_seconds())
-
-
-def _parse_date(text: str) -> datetime | None:
-    from email.utils import parsedate_to_datetime
-
     try:
-        found = parsedate_to_datetime(text)
+        at = parse_http_date(text)
     except ValueError:
         return None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
+    now = datetime.now(UTC)
+    with suppress(ValueError):
+        # By the server's own clock, where it tells the time.
+        now = parse_http_date(response.header("date"))
+    return max(0.0, (at - now).total_seconds())
 
 
 def require_etag(response: Response, what: str) -> str:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 
-from orchestrator_cli.core.s3.operations.listing import ListPage
+from orchestrator_cli.core.s3.operations.listing import ListingProgress, ListPage, ListQuery
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
 
@@ -28,6 +28,7 @@ class _Cursor:
 
     behind: str
     list_page: Callable[[str | None], Operation[ListPage]]
+    progress: ListingProgress
     keys: list[str] = field(default_factory=list)
     objects: list[ObjectSummary] = field(default_factory=list)
     token: str | None = None
@@ -49,6 +50,7 @@ class _Cursor:
         if self.has_begun and self.keys:
             self.behind = self.keys[-1]
         page = yield from self.list_page(self.token)
+        self.progress.check(page.names)
         self.has_begun, self.token = True, page.next_token
         self.objects = page.objects
         self.keys = [one.key for one in page.objects]
@@ -85,6 +87,7 @@ class StoredEtags:
         cursor = self._cursors.get(place)
         if cursor is None or key <= cursor.behind:
             # A proper prefix sorts before the key, and hardly anything lies between the two.
-            cursor = _Cursor(key[:-1], partial(self._list_page, place, key[:-1]))
-            self._cursors[place] = cursor
+            list_page = partial(self._list_page, place, key[:-1])
+            progress = ListingProgress(ListQuery(place).what)
+            cursor = self._cursors[place] = _Cursor(key[:-1], list_page, progress)
         return cursor

@@ -156,7 +156,9 @@ def _tell_requests(record: Record) -> Iterator[str]:
 
 
 def _judge(results: Sequence[Record]) -> Iterator[str]:
-    for record in results:
+    """Yield a line for each target, those of one workload together."""
+    workloads = list(dict.fromkeys(record["workload"] for record in results))
+    for record in sorted(results, key=lambda one: workloads.index(one["workload"])):
         for one in record["targets"]:
             verdict = ("met" if one["met"] else "missed") + _distance(record["server"])
             yield f"{record['workload']:15}{one['target']:37}{one['measured']:7.2f}  {verdict}"

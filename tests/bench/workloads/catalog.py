@@ -51,7 +51,7 @@ def build_workloads(
         ),
         Workload(
             "sync-efs",
-            f"sync-efs of {_small(sizes.efs_files, sizes)} for the first time, beside their upload",
+            f"store {_small(sizes.efs_files, sizes)} of a bench with sync-efs, beside their upload",
             make.sync_efs(files),
             (Target("cpu_seconds", UPLOAD, 1.0), Target("peak_mib", None, _MOST_MIB)),
         ),

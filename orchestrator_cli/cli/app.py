@@ -19,7 +19,7 @@ from orchestrator_cli.cli.connections import AHEAD, Connections
 from orchestrator_cli.core.base.errors import OrchestratorError, UsageError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from orchestrator_cli.cli.metrics_setup import CommandMetrics
     from orchestrator_cli.cli.options.via_options import Via
@@ -119,10 +119,14 @@ class App:
         """
         store = self.connections.store(concurrency, limit_rate, retries=retries)
         if retries:
-            self._say_waiting(store.retry, store.session.endpoint_url)
+            session = store.session
+            source = "the source of the credentials"
+            self._say_waiting(
+                store.retry, lambda: source if session.awaits_credentials else session.endpoint_url
+            )
         return store
 
-    def _say_waiting(self, retry: RetryPolicy, peer: str) -> None:
+    def _say_waiting(self, retry: RetryPolicy, peer: Callable[[], str]) -> None:
         from orchestrator_cli.cli.waiting_notice import WaitingNotice
 
         context = click.get_current_context(silent=True)
@@ -209,7 +213,8 @@ class App:
         connection = self.connections.gateway(via, concurrency, limit_rate)
         if connection.sends_token_in_clear:
             self.messages.warn("the token goes to the server over plain HTTP; use https://")
-        self._say_waiting(connection.retry, f"{connection.base_url} or the storage behind it")
+        peer = f"{connection.base_url} or the storage behind it"
+        self._say_waiting(connection.retry, lambda: peer)
         return connection
 
     def _on_retry(self, error: OrchestratorError) -> None:

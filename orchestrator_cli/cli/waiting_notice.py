@@ -24,7 +24,9 @@ class WaitingNotice:
     next one only after a response. `peer` says who is asked.
     """
 
-    def __init__(self, policy: RetryPolicy, peer: str, say: Callable[[str], None]) -> None:
+    def __init__(
+        self, policy: RetryPolicy, peer: Callable[[], str], say: Callable[[str], None]
+    ) -> None:
         self._policy = policy
         self._peer = peer
         self._say = say
@@ -70,4 +72,4 @@ class WaitingNotice:
             self._say(f"{error.message}; still trying")
         else:
             # Such as a large upload that S3 takes minutes to complete.
-            self._say(f"no answer from {without_secrets(self._peer)} yet; still waiting")
+            self._say(f"no answer from {without_secrets(self._peer())} yet; still waiting")

@@ -747,7 +747,7 @@ def test_a_server_that_stops_answering_is_told_once(
 def test_a_long_silence_is_told_again_where_a_request_was_given_up_in_it() -> None:
     clock, told = Clock(), list[str]()
     policy = RetryPolicy(clock=clock)
-    notice = WaitingNotice(policy, "https://s3.example", told.append)
+    notice = WaitingNotice(policy, lambda: "https://s3.example", told.append)
     first = "no answer from https://s3.example yet; still waiting"
     with Attempts(policy) as attempts:
         for seconds, expected in ((5, [first]), (300, [first])):

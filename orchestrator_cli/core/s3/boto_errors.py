@@ -15,8 +15,14 @@ from orchestrator_cli.core.base.text import printable, without_urls
 from orchestrator_cli.core.s3.error_codes import S3Error, unexpected_response
 from orchestrator_cli.core.s3.permissions import action_of_operation
 
-# Operations of STS and SSO, by which credentials are fetched.
-_CREDENTIAL_OPERATIONS = ("AssumeRole", "CreateToken", "GetRoleCredentials", "GetSessionToken")
+# Operations by which credentials are fetched, or the beginnings of their names, and their service.
+_CREDENTIAL_OPERATIONS = {
+    "AssumeRole": "sts",
+    "GetSessionToken": "sts",
+    "CreateToken": "sso-oauth",
+    "GetRoleCredentials": "sso",
+}
+_LOGGED_OUT = (botocore.SSOError, botocore.LoginError, botocore.TokenRetrievalError)
 _SETTINGS = (
     botocore.ParamValidationError,
     botocore.InvalidRegionError,
@@ -39,14 +45,27 @@ def as_s3_error(error: Exception) -> S3Error | None:
         message=str(fields.get("Message") or ""),
         request_id=metadata.get("RequestId") or fields.get("RequestId"),
         region=fields.get("Region") or headers.get("x-amz-bucket-region"),
-        action=action_of_operation(error.operation_name),
+        action=_action_of(error.operation_name),
     )
 
 
 def credential_operation(error: Exception) -> str | None:
     """Return the operation of STS or SSO that failed; None for an operation of S3."""
     operation = str(getattr(error, "operation_name", ""))
-    return operation if operation.startswith(_CREDENTIAL_OPERATIONS) else None
+    return operation if operation.startswith(tuple(_CREDENTIAL_OPERATIONS)) else None
+
+
+def _action_of(operation: str) -> str:
+    """Return the IAM action that an operation needs, such as `s3:ListBucket`."""
+    for beginning, service in _CREDENTIAL_OPERATIONS.items():
+        if operation.startswith(beginning):
+            return f"{service}:{operation}"
+    return action_of_operation(operation)
+
+
+def asks_for_login(error: Exception) -> bool:
+    """Return True where somebody has to log in once more, as with `aws sso login`."""
+    return isinstance(error, _LOGGED_OUT)
 
 
 def setting_error(error: Exception, what: str) -> OrchestratorError | None:

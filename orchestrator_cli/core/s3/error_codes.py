@@ -58,6 +58,10 @@ SERVER_HINT = "check the endpoint, and whether its server is up"
 CA_HINT = "for a private CA set AWS_CA_BUNDLE to its certificate file"
 ENDPOINT_HINT = "check the endpoint, and whether it is of http or of https"
 DENIED_HINT = "`orchestrator doctor` shows what these credentials may do"
+CREDENTIALS_HINT = (
+    "check the credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID, the instance or container role"
+)
+LOGIN_HINT = "log in again, as by `aws sso login`"
 _KEYS_HINT = "check the credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID, AWS_SESSION_TOKEN"
 _ACCOUNT_HINT = "see the messages and bills of the AWS account"
 PROXY_HINT = "set HTTPS_PROXY, or HTTP_PROXY, with USER:PASSWORD@ before the host"

@@ -24,7 +24,9 @@ from orchestrator_cli.core.http.transport import (
 )
 from orchestrator_cli.core.s3.error_codes import (
     CA_HINT,
+    CREDENTIALS_HINT,
     ENDPOINT_HINT,
+    LOGIN_HINT,
     PROXY_HINT,
     SERVER_HINT,
     ErrorMeaning,
@@ -222,17 +224,22 @@ def _from_botocore(error: Exception, what: str) -> OrchestratorError:
     if response is None:
         # Not a setting, so a provider of credentials failed: SSO, STS, a metadata service.
         return boto_errors.setting_error(error, what) or no_credentials(
-            without_urls(error), retryable=boto_errors.can_pass(error)
+            without_urls(str(error).strip()),
+            retryable=boto_errors.can_pass(error),
+            hint=LOGIN_HINT if boto_errors.asks_for_login(error) else None,
         )
     mapped = error_from_s3(response, what)
     operation = boto_errors.credential_operation(error)
-    if operation and not mapped.retryable and not isinstance(mapped, AccessError):
-        return no_credentials(f"{operation} answered {printable(response.code)}: {_said(response)}")
+    if operation and not mapped.retryable:
+        if not isinstance(mapped, AccessError):
+            code = printable(response.code)
+            return no_credentials(f"{operation} answered {code}: {_said(response)}")
+        # Without credentials no object fares better.
+        mapped.is_fatal, mapped.hint = True, CREDENTIALS_HINT
     return mapped
 
 
-def no_credentials(reason: str, retryable: bool = False) -> AccessError:
+def no_credentials(reason: str, retryable: bool = False, hint: str | None = None) -> AccessError:
     """Return the error for credentials that cannot be had."""
-    hint = "check the credentials: AWS_PROFILE, AWS_ACCESS_KEY_ID, the instance or container role"
     message = f"no usable credentials: {reason}"
-    return AccessError(message, hint=hint, retryable=retryable, is_fatal=True)
+    return AccessError(message, hint=hint or CREDENTIALS_HINT, retryable=retryable, is_fatal=True)

@@ -6,6 +6,7 @@ botocore's own reads a response of any length, and waits for as long as a byte c
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Iterator
 from functools import partial
 from typing import Any
@@ -38,6 +39,7 @@ from orchestrator_cli.core.http.transport import (
     lower_headers,
 )
 from orchestrator_cli.core.s3.connection.credential_process import CredentialProcess
+from orchestrator_cli.core.s3.errors import no_credentials
 
 # A thousand lifecycle rules or versions are about 1 MiB, with some thirty elements each. What is
 # nested deeper would take minutes and a GiB to parse.
@@ -165,9 +167,24 @@ def _assumed_role(session: Session, profile_name: str, sources: list[Any]) -> As
         client_creator=partial(session.create_client, region_name=region),
         cache={},
         profile_name=profile_name,
+        prompter=_ask_at_terminal,
         credential_sourcer=CanonicalNameCredentialSourcer(sources),
         profile_provider_builder=_ProfileProviders(session, region),
     )
+
+
+def _ask_at_terminal(prompt: str) -> str:
+    """Ask for the code of a role that wants MFA. Raises AccessError where nobody can be asked.
+
+    Without a terminal it would be read from standard input, which may be what is to be stored.
+    """
+    import getpass
+
+    try:
+        os.close(os.open("/dev/tty", os.O_RDWR | os.O_NOCTTY))
+    except OSError as error:
+        raise no_credentials("the role wants a code (MFA), and there is no terminal") from error
+    return getpass.getpass(prompt)
 
 
 class _MetadataTransport(BotoTransport):

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import selectors
 import subprocess
 import time
 from typing import Any
 
-from botocore.exceptions import CredentialRetrievalError
+from orchestrator_cli.core.base.errors import AccessError
+from orchestrator_cli.core.base.foreign_json import parse_json
+from orchestrator_cli.core.s3.errors import no_credentials
 
 _MAX_OUTPUT_BYTES = 1024 * 1024
 # It may have to ask somebody for a code, or for a touch of a key.
@@ -16,10 +19,20 @@ LONGEST_SECONDS = 300.0
 
 
 class CredentialProcess(subprocess.Popen[bytes]):
-    """A process that is killed where its output is too long or takes too long."""
+    """A process that is killed where its output is too long or takes too long.
+
+    It gets our standard input only where that is a terminal: what comes through a pipe is to be
+    stored, and would be missing.
+    """
+
+    def __init__(self, arguments: list[str], **settings: Any) -> None:
+        if not arguments:
+            raise no_credentials("credential_process names no program")
+        stdin = None if os.isatty(0) else subprocess.DEVNULL
+        super().__init__(arguments, stdin=stdin, **settings)
 
     def communicate(self, *_: Any, **__: Any) -> tuple[bytes, bytes]:
-        """Wait for the end and return the output. Raises CredentialRetrievalError."""
+        """Wait for the end and return the output. Raises AccessError."""
         ends_at = time.monotonic() + LONGEST_SECONDS
         try:
             with self:
@@ -27,6 +40,8 @@ class CredentialProcess(subprocess.Popen[bytes]):
                 self.wait(max(0.0, ends_at - time.monotonic()))
         except subprocess.TimeoutExpired as error:
             raise _failed(f"did not end in {LONGEST_SECONDS:g} s") from error
+        if self.returncode == 0 and not _has_credentials(written[0]):
+            raise _failed("printed no credentials in JSON")
         return written
 
     def __exit__(self, *details: object) -> None:
@@ -53,7 +68,7 @@ class CredentialProcess(subprocess.Popen[bytes]):
 
 
 def _take(stream: Any, found: bytearray) -> bool:
-    """Read available output; return False at its end. Raises CredentialRetrievalError."""
+    """Read available output; return False at its end. Raises AccessError."""
     data = stream.read1(_MAX_OUTPUT_BYTES)
     found += data
     if len(found) > _MAX_OUTPUT_BYTES:
@@ -61,5 +76,17 @@ def _take(stream: Any, found: bytearray) -> bool:
     return bool(data)
 
 
-def _failed(why: str) -> CredentialRetrievalError:
-    return CredentialRetrievalError(provider="custom-process", error_msg=f"it {why}")
+def _has_credentials(output: bytes) -> bool:
+    try:
+        found = parse_json(output)
+    except ValueError:
+        return False
+    # What is missing, or of another version, botocore names.
+    return isinstance(found, dict) and all(
+        isinstance(found.get(name, ""), str) for name in ("AccessKeyId", "SecretAccessKey")
+    )
+
+
+def _failed(why: str) -> AccessError:
+    """Return the error that ends the search: to run it once more would take as long again."""
+    return no_credentials(f"the profile's credential_process {why}")

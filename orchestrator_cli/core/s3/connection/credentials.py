@@ -11,6 +11,7 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 # Longer than any role or presigned URL lasts.
 _LONGEST_SECONDS = 8 * 24 * 3600
+# What comes of an answer that has another form than credentials have.
+_OF_ANOTHER_FORM = (LookupError, TypeError, AttributeError, UnicodeError, JSONDecodeError)
 
 
 class Credentials(NamedTuple):
@@ -45,6 +48,11 @@ class StaticCredentials(NamedTuple):
 
     credentials: Credentials
     expires_at: datetime | None = None
+
+    @property
+    def is_asking(self) -> bool:
+        """Return False: they are there."""
+        return False
 
     def get(self) -> Credentials:
         """Return them."""
@@ -114,10 +122,15 @@ class ChainCredentials:
         self._loaded: Any = None
         self._loads = 0
         self._given: Credentials | None = None
+        self.is_asking = False
 
     def get(self) -> Credentials:
         """Return the credentials of this moment. Raises AccessError."""
-        self._given = self._freeze(self._current())
+        self.is_asking = True
+        try:
+            self._given = self._freeze(self._current())
+        finally:
+            self.is_asking = False
         return self._given
 
     def lifetime(self) -> CredentialLifetime:
@@ -176,6 +189,7 @@ class ChainCredentials:
                 check_credential_files(self._session, self._environment)
             # Those of a role are fetched only now, and those about to end are fetched anew.
             frozen = found.get_frozen_credentials()
+            return _checked(Credentials(frozen.access_key, frozen.secret_key, frozen.token or None))
         except RuntimeError as error:
             # botocore has no type of its own for fresh credentials that have ended already.
             raise AccessError(
@@ -185,7 +199,14 @@ class ChainCredentials:
             ) from error
         except Exception as error:
             raise _explained(error) from error
-        return Credentials(frozen.access_key, frozen.secret_key, frozen.token or None)
+
+
+def _checked(found: Credentials) -> Credentials:
+    """Return credentials. Raises TypeError for what came in JSON and is no text."""
+    texts = (found.access_key_id, found.secret_access_key, found.session_token or "")
+    if not all(isinstance(text, str) for text in texts):
+        raise TypeError
+    return found
 
 
 def _is_refreshable(found: Any) -> bool:
@@ -193,11 +214,15 @@ def _is_refreshable(found: Any) -> bool:
 
 
 def _explained(error: Exception) -> Exception:
+    if isinstance(error, _OF_ANOTHER_FORM):
+        return no_credentials("what provides them answered something else")
     mapped = map_exception(error, "credentials")
     if isinstance(mapped, OSError):
         # A file of a token, which botocore has opened.
         return no_credentials(f"{printable(mapped.filename)}: {mapped.strerror}")
-    return no_credentials(printable(mapped)) if isinstance(mapped, ValueError) else mapped
+    if isinstance(error, ValueError) and not isinstance(mapped, AccessError):
+        return no_credentials(printable(error))
+    return mapped
 
 
 def _expires_at(found: Any, now: datetime) -> datetime | None:

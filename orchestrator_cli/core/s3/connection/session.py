@@ -110,6 +110,11 @@ class S3Session:
         """Return how long requests signed now stay good. Raises AccessError without credentials."""
         return self._credentials.lifetime()
 
+    @property
+    def awaits_credentials(self) -> bool:
+        """Whether a request waits for credentials right now, and not for S3."""
+        return self._credentials.is_asking
+
     def signing_key(self) -> SigningKey:
         """Return the credentials of this moment. Raises AccessError without any."""
         now, endpoint = self._credentials.get(), self._endpoint

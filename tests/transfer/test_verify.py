@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from tests.support.commands.running import Result, RunCommand
+from tests.support.proxy import faults
 from tests.support.scene import Scene, write_tree
 from tests.support.stored.executions import make_id, put_metadata
 
@@ -137,6 +139,29 @@ def test_a_manifest_that_was_tampered_with_is_exit_7(scene: Scene, execution: st
     assert "differs: metadata.json: the manifest does not match its own digest" in result.err
 
 
+@pytest.mark.parametrize("fault", [faults.access_denied, lambda: faults.Answer(410, "")])
+@pytest.mark.parametrize("operation", ["HeadObject", "GetObject"])
+def test_one_object_that_cannot_be_looked_at_is_one_finding(
+    scene: Scene, execution: str, tree: Path, operation: str, fault: Callable[[], faults.Fault]
+) -> None:
+    scene.recorder.inject(fault(), operation, key="results.json$", times=None)
+    options = ["--read"] if operation == "GetObject" else []
+    result = scene.cli("verify", execution, "--json", *options).expect(3)
+    usual = dict.fromkeys(STORED, "ok")
+    assert findings(result) == usual | {"artifacts/results.json": "unreadable"}
+    assert result.err.startswith("error: 1 unreadable\n")
+    if not options:
+        local = scene.cli("verify", execution, tree, "--json").expect(3)
+        assert findings(local) == findings(result)
+
+
+def test_where_nothing_can_be_looked_at_the_exit_code_says_why(
+    scene: Scene, execution: str
+) -> None:
+    scene.recorder.inject(faults.access_denied(), "HeadObject", times=None)
+    assert "error: 4 unreadable\n" in scene.cli("verify", execution).expect(5).err
+
+
 # --- against the totals and the digest of a manifest too long to keep -------------------------
 
 
@@ -150,6 +175,14 @@ def long_execution(scene: Scene, execution: str) -> str:
 
 def test_a_long_manifest_is_verified_by_its_digest(cli: RunCommand, long_execution: str) -> None:
     assert cli("verify", long_execution).ok().err == f"verified {long_execution}: 4 ok\n"
+
+
+def test_a_digest_over_what_could_not_be_looked_at_is_not_compared(
+    scene: Scene, long_execution: str
+) -> None:
+    scene.recorder.inject(faults.access_denied(), "HeadObject", key="results.json$", times=None)
+    result = scene.cli("verify", long_execution).expect(3)
+    assert "error: 1 unreadable\n" in result.err
 
 
 @pytest.mark.parametrize("change", ["missing", "unlisted", "differs"])

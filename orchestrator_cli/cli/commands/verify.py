@@ -58,16 +58,18 @@ def verify(
     directory = Path(rest[0]) if rest else None
     findings = _findings(store, metadata, directory, read_back, include_hidden)
     counts: Counter[Finding] = Counter()
+    errors: list[OrchestratorError] = []
     with app.messages.failures_at_the_end(), app.messages.progress("verifying") as progress:
         if directory is None and metadata.manifest_sha256 is not None:
             size_bytes = metadata.artifact_bytes if read_back else None
             progress.expect(metadata.artifact_count, size_bytes)
         for verified in findings:
             counts[verified.finding] += 1
+            errors.extend([verified.error] if verified.error else [])
             progress.add_bytes(verified.size_bytes if read_back or directory else 0)
             progress.add_file()
             _report(app, verified, as_json)
-    error = _verdict(counts)
+    error = _verdict(counts, errors)
     if error is not None:
         raise error
     skipped = f", {counts[Finding.SKIPPED]:,} skipped" if counts[Finding.SKIPPED] else ""
@@ -114,16 +116,26 @@ def _report(app: App, verified: VerifyResult, as_json: bool) -> None:
         app.messages.failure(f"{verified.finding}: {printable(verified.path)}: {verified.detail}")
 
 
-def _verdict(counts: Counter[Finding]) -> OrchestratorError | None:
+def _verdict(counts: Counter[Finding], errors: list[OrchestratorError]) -> OrchestratorError | None:
     from orchestrator_cli.core.base.errors import IntegrityError, PartialFailureError
     from orchestrator_cli.core.transfer.download.verify import Finding
 
     good = (Finding.OK, Finding.SKIPPED)
-    bad = {finding: count for finding, count in counts.items() if finding not in good}
+    bad = Counter({finding: one for finding, one in counts.items() if finding not in good})
     line = ", ".join(f"{count:,} {finding}" for finding, count in sorted(bad.items()))
     if counts[Finding.DIFFERS]:
         return IntegrityError(line)
-    if bad:
-        hint = "the same upload again stores what is missing" if counts[Finding.MISSING] else None
-        return PartialFailureError(line, hint=hint)
-    return None
+    if not bad:
+        return None
+    hint = "the same upload again stores what is missing" if counts[Finding.MISSING] else None
+    if len(errors) == bad.total() and _is_telling(errors, counts[Finding.OK]):
+        return type(errors[0])(line, hint=errors[0].hint, retryable=errors[0].retryable)
+    return PartialFailureError(line, hint=hint, retryable=any(one.retryable for one in errors))
+
+
+def _is_telling(errors: list[OrchestratorError], ok: int) -> bool:
+    """Return True where the exit code of the errors says more than that some files failed."""
+    from orchestrator_cli.core.base.errors import ArchivedError, IntegrityError
+
+    kinds = {type(error) for error in errors}
+    return len(kinds) == 1 and (not ok or not kinds.isdisjoint({ArchivedError, IntegrityError}))

@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
-from orchestrator_cli.core.base.errors import IntegrityError
+from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import METADATA_NAME
 from orchestrator_cli.core.executions.listings.executions import list_files
@@ -20,7 +20,7 @@ from orchestrator_cli.core.s3.operations.read import get_range, head_for_compare
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import Checksum, ObjectMetadata, ObjectSummary
 from orchestrator_cli.core.transfer.download.range_reader import RANGE_BYTES
-from orchestrator_cli.core.transfer.upload.plan import PlanItem, SkippedPath
+from orchestrator_cli.core.transfer.upload.plan import PlanItem, PlannedFile, SkippedPath
 
 
 class Finding(StrEnum):
@@ -36,13 +36,17 @@ class Finding(StrEnum):
 
 
 class VerifyResult(NamedTuple):
-    """The finding on one file, and why. `checksum` is what S3 holds, where it was asked."""
+    """The finding on one file, and why. `checksum` is what S3 holds, where it was asked.
+
+    `error` is what kept an object from being looked at.
+    """
 
     path: str
     finding: Finding
     detail: str
     size_bytes: int = 0
     checksum: str | None = None
+    error: OrchestratorError | None = None
 
 
 def verify_stored(
@@ -51,19 +55,25 @@ def verify_stored(
     """Yield a finding per stored file and per file of the manifest that is not stored.
 
     With `read_back` every byte is fetched and hashed; else S3's checksums are compared. Where the
-    manifest was too long to keep, its totals and its digest are what the files are compared with.
+    manifest was too long to keep, its totals and its digest are what the files are compared with,
+    unless one of them could not be looked at. Raises errors that are fatal.
     """
     manifest = {item.path: item for item in metadata.artifacts or []}
     check = partial(_verify_object, manifest, metadata.artifacts is not None, read_back)
-    missing, digest = dict(manifest), ManifestDigest()
-    for verified in store.map_operations(map(check, list_files(store, metadata.execution_id))):
+    missing, digest, is_whole = dict(manifest), ManifestDigest(), True
+    checks = (
+        _or_error(path, listed.size_bytes, check(path, listed))
+        for path, listed in list_files(store, metadata.execution_id)
+    )
+    for verified in store.map_operations(checks):
         missing.pop(verified.path, None)
         digest.add(verified.path, verified.size_bytes, verified.checksum)
-
+        is_whole = is_whole and verified.error is None
         yield verified
     for path, item in missing.items():
         yield VerifyResult(path, Finding.MISSING, "in the manifest, not in S3", item.size_bytes)
-    yield from _verify_digest(metadata, digest)
+    if is_whole or metadata.artifacts is not None:
+        yield from _verify_digest(metadata, digest)
 
 
 def _verify_digest(metadata: ExecutionMetadata, stored: ManifestDigest) -> Iterator[VerifyResult]:
@@ -83,13 +93,25 @@ def _verify_digest(metadata: ExecutionMetadata, stored: ManifestDigest) -> Itera
         )
 
 
+def _or_error(
+    path: str, size_bytes: int, check: Operation[VerifyResult]
+) -> Operation[VerifyResult]:
+    """Return what a check finds; an error that concerns its object alone is a finding too."""
+    try:
+        return (yield from check)
+    except OrchestratorError as error:
+        if error.is_fatal:
+            raise
+        return VerifyResult(path, Finding.UNREADABLE, error.message, size_bytes, error=error)
+
+
 def _verify_object(
     manifest: dict[str, Artifact],
     complete: bool,
     read_back: bool,
-    item: tuple[str, ObjectSummary],
+    path: str,
+    listed: ObjectSummary,
 ) -> Operation[VerifyResult]:
-    path, listed = item
     head = yield from head_for_compare(listed.key)
     if head is None:
         return VerifyResult(path, Finding.MISSING, "vanished while it was looked at")
@@ -131,13 +153,17 @@ def read_back_checksum(head: ObjectMetadata, like: StoredChecksum) -> Operation[
 
 def verify_local(store: ArtifactStore, plan: Iterable[PlanItem]) -> Iterator[VerifyResult]:
     """Yield a finding per local file of an upload plan: whether S3 holds the same bytes."""
-    yield from store.map_operations(map(_verify_file, plan))
+    yield from store.map_operations(map(_verify_item, plan))
 
 
-def _verify_file(item: PlanItem) -> Operation[VerifyResult]:
+def _verify_item(item: PlanItem) -> Operation[VerifyResult]:
     if isinstance(item, SkippedPath):
         finding = Finding.UNREADABLE if item.error else Finding.SKIPPED
         return VerifyResult(item.source, finding, item.reason)
+    return (yield from _or_error(item.path, item.size_bytes, _verify_file(item)))
+
+
+def _verify_file(item: PlannedFile) -> Operation[VerifyResult]:
     found = partial(VerifyResult, item.path, size_bytes=item.size_bytes)
     head = yield from head_for_compare(item.key)
     if head is None:

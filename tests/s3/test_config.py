@@ -26,6 +26,7 @@ from orchestrator_cli.core.s3.operations.read import get_object
 ACCESS_POINT = "arn:aws:s3:eu-west-1:123456789012:accesspoint/runs"
 MULTI_REGION = "arn:aws:s3::123456789012:accesspoint/mfzwi23gnjvgw.mrap"
 OUTPOST = "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-01ac5d28a6a232904/accesspoint/runs"
+OUTPOST_ALIAS = "test-accessp-o0b1d075431d83bebde8xz5w8ijx1qzlbp3i3kuse10--op-s3"
 FILES = """
 [default]
 region = eu-west-3
@@ -164,7 +165,7 @@ def test_a_file_that_is_none_of_configuration_is_named(tmp_path: Path) -> None:
         "http://x/a b",
         "http://ü",
     ],
-)
+)  # fmt: skip
 def test_what_is_no_endpoint_is_refused(url: str) -> None:
     with pytest.raises(UsageError, match="not an endpoint"):
         resolved({}, endpoint_url=url)
@@ -264,6 +265,14 @@ def test_every_region_is_addressed_as_the_rules_of_aws_have_it(
                 "s3-outposts",
             ),
         ),
+        (
+            S3Config(OUTPOST_ALIAS, "us-west-2"),
+            BucketEndpoint(
+                f"https://{OUTPOST_ALIAS}.op-0b1d075431d83bebd.s3-outposts.us-west-2.amazonaws.com",
+                "us-west-2",
+                "s3-outposts",
+            ),
+        ),
     ],
 )
 def test_what_is_not_plain_goes_by_the_rules_of_aws(
@@ -291,6 +300,11 @@ def test_an_endpoint_of_the_users_own_is_not_aws(endpoint_url: str, style: str, 
     found = resolve_endpoint(S3Config("bucket", "r", endpoint_url, addressing_style=style))
     assert found == BucketEndpoint(url, "r")
     assert not found.is_aws
+
+
+def test_fips_is_not_forgotten_at_an_endpoint_of_the_users_own() -> None:
+    with pytest.raises(UsageError, match="FIPS is demanded"):
+        resolve_endpoint(S3Config("bucket", "r", "https://ceph.example", use_fips=True))
 
 
 @pytest.mark.parametrize("region", ["x y", "evil.example/", "eu-west-1.evil", "", "EU"])
@@ -367,8 +381,11 @@ def test_a_ca_bundle_that_never_comes_is_refused(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://me:hunter2@h", "http://me:hunter2@h:99999", "http://me:hunter2@ h", "me:hunter2@h"],
-)
+    [
+        "ftp://me:hunter2@h", "http://me:hunter2@h:99999", "http://me:hunter2@ h", "me:hunter2@h",
+        "http://me:hunter2@h/?a=b", "http://me:hunter2@h/#a",
+    ],
+)  # fmt: skip
 def test_what_is_no_endpoint_is_told_without_its_password(url: str) -> None:
     with pytest.raises(UsageError, match=r"…@.* is not an endpoint") as raised:
         resolved({}, endpoint_url=url)

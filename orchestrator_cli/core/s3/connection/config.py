@@ -174,7 +174,7 @@ def _load_file(file: str, in_profiles: bool = True) -> dict[str, Any]:
 
 
 def _check_endpoint(url: str) -> None:
-    if not is_service_url(url):
+    if not is_service_url(url) or set(url) & set("?#"):
         hint = "it is http:// or https://, a host and maybe a port: check --endpoint-url"
         # What stands before its host may be a password.
         _, at, host = url.rpartition("@")

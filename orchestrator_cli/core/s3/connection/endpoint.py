@@ -19,6 +19,8 @@ from orchestrator_cli.core.s3.errors import map_exception
 from orchestrator_cli.core.s3.regions import DOMAINS, is_region, partition_of
 
 _AWS_DOMAINS = tuple(f".{domain}" for domain in DOMAINS)
+# The names of directory buckets, and of access points of Outposts.
+_SPECIAL_NAMES = ("--x-s3", "--op-s3")
 # Without dots, which no certificate of AWS covers, and no directory bucket.
 _HOST_LABEL = re.compile(r"(?!.*--x-s3$)[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 
@@ -44,9 +46,12 @@ def _is_aws(url: str) -> bool:
 
 def resolve_endpoint(config: S3Config) -> BucketEndpoint:
     """Return where the bucket is. Raises UsageError for what cannot be addressed."""
-    if config.bucket.startswith("arn:") or config.bucket.endswith("--x-s3"):
+    if config.bucket.startswith("arn:") or config.bucket.endswith(_SPECIAL_NAMES):
         return _by_rules(config)
     if config.endpoint_url is not None:
+        if config.use_fips:
+            hint = "unset AWS_USE_FIPS_ENDPOINT, or the endpoint: only AWS's own are known for FIPS"
+            raise UsageError(f"{printable(config.endpoint_url)}: FIPS is demanded", hint=hint)
         return BucketEndpoint(_custom_url(config, config.endpoint_url), config.region)
     if config.use_fips or config.use_dualstack or config.use_accelerate:
         return _by_rules(config)

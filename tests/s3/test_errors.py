@@ -291,7 +291,7 @@ def test_an_answer_without_a_body_is_understood_by_its_status(
         ("ExpiredTokenException", "have expired"),
         ("InvalidAccessKeyId", "does not know the access key"),
         ("SignatureDoesNotMatch", "secret key does not belong"),
-        ("RequestTimeTooSkewed", "clock is wrong"),
+        ("RequestTimeTooSkewed", "clock that signed it is wrong"),
         ("AccountProblem", "problem with the AWS account"),
         ("AccessDenied", "access denied"),
     ],

@@ -202,7 +202,7 @@ def test_the_clock_is_reported_once_for_many_files(scene: CommandScene) -> None:
     fault, _ = REFUSALS["clock"]
     scene.recorder.inject(fault, times=None, nth=3)
     result = scene.cli("upload", execution_id, tree).expect(5)
-    assert result.err.count("clock is wrong") == 1, result.err
+    assert result.err.count("clock that signed it is wrong") == 1, result.err
     scene.recorder.heal()
     assert "40 files" in scene.cli("upload", execution_id, tree).ok().err
 

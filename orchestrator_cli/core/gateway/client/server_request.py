@@ -45,7 +45,7 @@ HINTS = {
     "unauthenticated": "set ORCHESTRATOR_VIA_TOKEN or --via-token-file to a token of that server",
     "forbidden": "`orchestrator serve --new-token NAME` makes a token to read with, "
     "--scope upload one to upload with",
-    "storage-access": "the server's own credentials are the matter, not the token",
+    "storage-access": "the server's own credentials or clock are the matter, not the token",
 }
 
 

@@ -471,3 +471,29 @@ def test_a_server_that_never_answers_is_asked_three_times() -> None:
         tries.append(request.sent)
     # Whoever has waited for three minutes does not wait as long again.
     assert tries == [3, 1]
+
+
+def test_a_server_that_drops_many_requests_is_asked_more_often_while_it_takes_others() -> None:
+    clock = Clock(Stop())
+    policy = RetryPolicy(clock=clock)
+    with contextlib.ExitStack() as requests:
+        many = [requests.enter_context(Attempts(policy, "create")) for _ in range(8)]
+        alone = requests.enter_context(Attempts(policy, "list"))
+        for number in range(17):
+            policy.note_progress("create")
+            for one in many:
+                one.wait_after(BUSY)
+            assert many[0].is_one_of_many
+            assert not alone.is_one_of_many
+            if number < 5:
+                alone.wait_after(BUSY)
+        with pytest.raises(UnavailableError):
+            alone.wait_after(BUSY)
+        # It takes none any more.
+        clock.skipped += 60
+        with pytest.raises(UnavailableError):
+            many[0].wait_after(BUSY)
+        policy.note_progress("create")
+        for one in many[1:]:
+            with pytest.raises(UnavailableError):
+                one.wait_after(BUSY)

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
 
+from orchestrator_cli.core.base.retry import RetryPolicy
+from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection import session
+from orchestrator_cli.core.s3.connection.config import S3Settings
+from orchestrator_cli.core.s3.connection.session import S3Session
+from orchestrator_cli.core.s3.operations.put import put_if_absent
 from tests.scenarios.commands import CommandScene
 from tests.support.proxy import faults
 from tests.support.stored.bench_tree import OLD_ID, OTHER_ID, BenchTree
@@ -105,3 +111,19 @@ def test_a_server_that_takes_nothing_any_more_is_waited_for_once(
         "f.bin",
         "metadata.json",
     ]
+
+
+def test_no_file_fails_where_a_server_drops_many_requests_and_takes_others(
+    scene: CommandScene,
+) -> None:
+    """As a server does, or a load balancer before it, that has too many and no word for it."""
+    for number in range(12):
+        # libcurl sends a request again itself where a connection breaks that was used before.
+        scene.recorder.inject(faults.ResetBefore(), "PutObject", key=f"/f{number}$", times=13)
+    policy = RetryPolicy(first_wait_seconds=0.00005, longest_wait_seconds=30)
+    settings = S3Settings(scene.bucket, environment=os.environ)
+    store = ArtifactStore(S3Session(settings, policy))
+    keys = [f"executions/{OLD_ID}/artifacts/custom/f{number}" for number in range(40)]
+    puts = (put_if_absent(store.server, key, b"x", "text/plain") for key in keys)
+    assert len(list(store.map_operations(puts))) == 40
+    assert len(scene.files(OLD_ID)) == 40

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from typing import NoReturn, Self, TypeVar
 
 from orchestrator_cli.core.base.cancellation import CancelToken, current_token, run_cancellable
-from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError
+from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError, UnavailableError
 
 T = TypeVar("T")
 
@@ -20,6 +20,8 @@ _LONGEST_RETRY_AFTER_SECONDS = 60.0
 _QUIET_SECONDS = 30.0
 # So many requests given up, one after the other and none succeeding, are the failure of all.
 _MANY_IN_A_ROW = 8
+# A server that drops requests because it has too many is asked so many times more often.
+_TIMES_MORE_TRIES = 3
 
 
 class Throttling:
@@ -47,6 +49,9 @@ class RequestProgress:
         # The kinds of requests of which the last ones were given up without a response in time.
         self.unanswered: set[str] = set()
         self._throttlings: dict[str, Throttling] = {}
+        # The requests of each kind that failed and are sent again, and when they were last many.
+        self._failing: dict[str, set[object]] = {}
+        self._many_failed_at: dict[str, float] = {}
 
     @property
     def is_answered(self) -> bool:
@@ -65,6 +70,22 @@ class RequestProgress:
     def end(self, request: object) -> None:
         """Note that nobody waits for the response to a request any more."""
         self._waiting.pop(request, None)
+        for failing in self._failing.values():
+            failing.discard(request)
+
+    def fail(self, request: object, kind: str, now: float) -> None:
+        """Note that a request of this kind failed, and that a retry may help."""
+        failing = self._failing.setdefault(kind, set())
+        failing.add(request)
+        if len(failing) >= _MANY_IN_A_ROW:
+            self._many_failed_at[kind] = now
+
+    def drops_many(self, kind: str, since: float) -> bool:
+        """Return True where many requests of a kind have failed since then, and others succeeded.
+
+        So does a server, or what is before it, that has too many requests and does not say so.
+        """
+        return min(self._many_failed_at.get(kind, float("-inf")), self.succeeded_at) > since
 
     def succeed(self, kind: str, now: float) -> None:
         """Note that a request of this kind has succeeded: patience begins anew."""
@@ -95,6 +116,7 @@ class RetryPolicy:
     else is tried `attempts` times, and half as often where the response did not come in time: with
     the defaults a refused connection is given up after 4 s on average and 8 s at most, a server
     that never answers after three minutes. What it does not answer after that is tried once.
+    Where many requests of a kind fail while others succeed, each is tried three times as often.
 
     `recover` may do something about an error that is not retryable, as fetch new credentials, and
     returns True where that makes it worth another try.
@@ -236,6 +258,8 @@ class Attempts:
             self._throttling = self._policy.progress.throttle(self._kind, self._sent_at, now)
         else:
             self._counted_failures += self._tries_used(error)
+            if isinstance(error, UnavailableError) and error.retryable and not error.is_timeout:
+                self._policy.progress.fail(self, self._kind, now)
         since = self._failed_at if self._throttling is None else self._throttling.since
         patience_left = self._policy.patience_seconds - (now - since)
         if not self._is_worth_another(error, patience_left):
@@ -247,6 +271,13 @@ class Attempts:
         if self._throttling is not None:
             self._throttling.until = max(self._throttling.until, self._sent_at)
         return seconds
+
+    @property
+    def is_one_of_many(self) -> bool:
+        """Return True where many requests of this kind fail while others succeed."""
+        policy = self._policy
+        since = policy.clock() - 2 * policy.longest_wait_seconds
+        return policy.progress.drops_many(self._kind, since)
 
     @property
     def nothing_succeeds(self) -> bool:
@@ -275,7 +306,10 @@ class Attempts:
     def _is_worth_another(self, error: OrchestratorError, patience_left: float) -> bool:
         if error.is_throttled:
             return error.retryable and patience_left > 0
-        if self._counted_failures >= self._policy.attempts:
+        tries = self._policy.attempts
+        if patience_left > 0 and self._counted_failures >= tries and self.is_one_of_many:
+            tries *= _TIMES_MORE_TRIES
+        if self._counted_failures >= tries:
             return False
         return error.retryable or self._policy.recover(error)
 

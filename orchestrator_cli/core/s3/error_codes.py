@@ -76,7 +76,10 @@ _EXPIRED = ErrorMeaning(
     AccessError, "the credentials have expired", "get new credentials", is_fatal=True
 )
 _CLOCK = ErrorMeaning(
-    AccessError, "the clock that signed it is wrong", "set this machine's clock (NTP)", is_fatal=True
+    AccessError,
+    "the clock that signed it is wrong",
+    "set this machine's clock (NTP)",
+    is_fatal=True,
 )
 _WRONG_KEYS = ErrorMeaning(AccessError, "the credentials are not valid", _KEYS_HINT, is_fatal=True)
 _WRONG_TOKEN = _WRONG_KEYS._replace(text="the session token is not valid")

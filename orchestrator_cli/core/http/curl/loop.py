@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import time
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
@@ -177,11 +178,9 @@ class CurlLoop:
         response = completion.response
         self._was_throttled = False
         self._advance(state, response, completion.error)
-        if response is None:
-            return
         if self._was_throttled:
-            self._controller.on_throttled(response.seconds)
-        else:
+            self._controller.on_throttled(response.seconds if response else math.inf)
+        elif response is not None:
             self._controller.on_response(response.seconds)
 
     def _advance(

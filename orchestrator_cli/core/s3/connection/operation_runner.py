@@ -119,7 +119,10 @@ class OperationRunner:
                     on_throttled()
                 if failure.retryable and request.before_retry is not None:
                     yield from self.task(request.before_retry(failure), on_throttled)
-                yield Sleep(self._wait_after(request, failure, attempts))
+                seconds = self._wait_after(request, failure, attempts)
+                if attempts.is_one_of_many and on_throttled is not None:
+                    on_throttled()
+                yield Sleep(seconds)
 
     def _try(self, request: OperationRequest) -> Task[Any]:
         """Send a request once. Raises the library's exceptions."""

@@ -415,3 +415,17 @@ def test_a_refused_history_line_is_told_as_all_that_is_missing_and_a_repeat_writ
     assert scene.record(execution)["status"] == "completed"
     scene.cli(*repeat.split()[1:]).ok()
     assert read_history(scene)["result"] == "pass"
+
+
+def test_a_file_that_is_listed_and_not_found_is_not_left_out(scene: Scene) -> None:
+    """As behind a proxy that has kept the answer to the look-up before the upload."""
+    files = {"artifacts/custom/a.txt": b"a", "artifacts/custom/b.txt": b"b"}
+    execution = scene.put_execution(files=files)
+    scene.recorder.inject(faults.Answer(404, ""), "HeadObject", key="b.txt$", times=None)
+    result = scene.cli("finish", execution, "--result", "pass").expect(7)
+    assert "b.txt: it is in the listing, and not found where it was looked up" in result.err
+    assert scene.record(execution)["status"] == "running"
+    scene.recorder.heal()
+    scene.cli("finish", execution, "--result", "pass").ok()
+    record = scene.record(execution)
+    assert (record["artifact_status"], record["artifact_count"]) == ("complete", 2)

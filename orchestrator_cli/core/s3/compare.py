@@ -118,11 +118,21 @@ def matches_stored(
 def check_listed_size(head: ObjectMetadata, listed_bytes: int) -> None:
     """Raise IntegrityError where a look-up says another size than the listing."""
     if head.size_bytes != listed_bytes:
-        raise IntegrityError(
-            f"{printable(head.key)}: it has {head.size_bytes:,} bytes where it was looked up, and"
+        raise _not_as_listed(
+            head.key,
+            f"it has {head.size_bytes:,} bytes where it was looked up, and"
             f" {listed_bytes:,} in the listing",
-            hint="look for a proxy on the way that changes responses",
         )
+
+
+def listed_and_missing(key: str) -> IntegrityError:
+    """Return the error for an object that is listed, and that a look-up does not find."""
+    return _not_as_listed(key, "it is in the listing, and not found where it was looked up")
+
+
+def _not_as_listed(key: str, what: str) -> IntegrityError:
+    hint = "look for a proxy on the way that changes responses or keeps old ones"
+    return IntegrityError(f"{printable(key)}: {what}", hint=hint)
 
 
 def _whole_sha256(head: ObjectMetadata) -> Checksum | None:

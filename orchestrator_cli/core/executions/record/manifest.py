@@ -9,7 +9,11 @@ from typing import NamedTuple
 from orchestrator_cli.core.executions.listings.executions import list_files
 from orchestrator_cli.core.executions.record.metadata import Artifact, ExecutionMetadata, Failure
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
-from orchestrator_cli.core.s3.compare import best_stored_checksum, check_listed_size
+from orchestrator_cli.core.s3.compare import (
+    best_stored_checksum,
+    check_listed_size,
+    listed_and_missing,
+)
 from orchestrator_cli.core.s3.operations.read import head_for_compare
 from orchestrator_cli.core.s3.operations.request import Operation
 from orchestrator_cli.core.s3.types import ObjectSummary
@@ -39,7 +43,7 @@ def build_manifest(
 
     Lines of an earlier manifest serve again, since files are immutable; the others cost one
     HeadObject each. The lines are left out where they cannot fit into so many bytes of JSON: memory
-    does not follow the number of files.
+    does not follow the number of files. Raises IntegrityError where a file is not as it is listed.
     """
     known = {item.path: item for item in metadata.artifacts or []}
     files = list_files(store, execution_id)
@@ -48,8 +52,6 @@ def build_manifest(
     lines: list[Artifact] | None = []
     left_bytes = max_bytes
     for artifact in described:
-        if artifact is None:
-            continue
         digest.add(artifact.path, artifact.size_bytes, artifact.checksum)
         left_bytes -= len(artifact.path) + _LEAST_JSON_BYTES
         if lines is not None and left_bytes >= 0:
@@ -59,14 +61,13 @@ def build_manifest(
     return Manifest(lines, digest.count, digest.size_bytes, digest.hexdigest())
 
 
-def _describe(
-    path: str, listed: ObjectSummary, known: dict[str, Artifact]
-) -> Operation[Artifact | None]:
+def _describe(path: str, listed: ObjectSummary, known: dict[str, Artifact]) -> Operation[Artifact]:
     if path in known and known[path].size_bytes == listed.size_bytes:
         return known[path]
     head = yield from head_for_compare(listed.key)
     if head is None:
-        return None
+        # It may have been removed just now. To leave it out would call the execution complete.
+        raise listed_and_missing(listed.key)
     check_listed_size(head, listed.size_bytes)
     stored = best_stored_checksum(head)
     return Artifact(

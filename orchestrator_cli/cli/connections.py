@@ -95,8 +95,8 @@ class Connections:
 
     def store(self, concurrency: int, limit_rate: int | None, *, retries: bool) -> ArtifactStore:
         """Build the store; without `retries` it sends no request twice. Raises UsageError."""
-        from orchestrator_cli.core.base.rate_limiter import RateLimiter
         from orchestrator_cli.core.base.retry import without_retries
+        from orchestrator_cli.core.http.rate_limiter import RateLimiter
         from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
         from orchestrator_cli.core.s3.connection.config import S3Settings
         from orchestrator_cli.core.s3.connection.session import S3Session
@@ -116,9 +116,9 @@ class Connections:
 
     def gateway(self, via: Via, concurrency: int, limit_rate: int | None) -> GatewayConnection:
         """Build the connection to a server; no AWS setting is looked at."""
-        from orchestrator_cli.core.base.rate_limiter import RateLimiter
         from orchestrator_cli.core.gateway.client.connection import GatewayConnection, ViaSettings
         from orchestrator_cli.core.http.proxy import proxy_variables
+        from orchestrator_cli.core.http.rate_limiter import RateLimiter
 
         file = via.token_file
         token = _read_token(file) if file else self._environment.get(VIA_TOKEN_VARIABLE)

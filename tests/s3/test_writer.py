@@ -18,7 +18,7 @@ from orchestrator_cli.core.base.errors import (
     OrchestratorError,
     UnavailableError,
 )
-from orchestrator_cli.core.base.rate_limiter import RateLimiter
+from orchestrator_cli.core.http.rate_limiter import RateLimiter
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.checksum import md5, sha256
 from orchestrator_cli.core.s3.connection.config import S3Settings

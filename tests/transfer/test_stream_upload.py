@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UnavailableError
-from orchestrator_cli.core.base.rate_limiter import RateLimiter
+from orchestrator_cli.core.http.rate_limiter import RateLimiter
 from orchestrator_cli.core.s3.compare import SHA256_METADATA
 from orchestrator_cli.core.s3.types import PutOutcome
 from orchestrator_cli.core.transfer.engine import TransferEngine

@@ -11,10 +11,10 @@ from typing import Any
 
 from orchestrator_cli.core.base.errors import OrchestratorError
 from orchestrator_cli.core.base.memory_limiter import BufferPool
-from orchestrator_cli.core.base.rate_limiter import RateLimiter
 from orchestrator_cli.core.base.retry import RetryPolicy
 from orchestrator_cli.core.executions.keys import artifact_key
 from orchestrator_cli.core.executions.placement import storage_path_for
+from orchestrator_cli.core.http.rate_limiter import RateLimiter
 from orchestrator_cli.core.s3.bucket.writer import ArtifactStore
 from orchestrator_cli.core.s3.connection.config import S3Settings
 from orchestrator_cli.core.s3.connection.session import S3Session

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orchestrator_cli.core.base.rate_limiter import RateLimiter
+from orchestrator_cli.core.http.rate_limiter import RateLimiter
 
 
 class Clock:

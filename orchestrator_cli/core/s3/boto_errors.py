@@ -22,7 +22,7 @@ _CREDENTIAL_OPERATIONS = {
     "CreateToken": "sso-oauth",
     "GetRoleCredentials": "sso",
 }
-_LOGGED_OUT = (botocore.SSOError, botocore.LoginError, botocore.TokenRetrievalError)
+_LOGGED_OUT = (botocore.SSOError, botocore.TokenRetrievalError)
 _SETTINGS = (
     botocore.ParamValidationError,
     botocore.InvalidRegionError,

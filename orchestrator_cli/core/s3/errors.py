@@ -235,7 +235,8 @@ def _from_botocore(error: Exception, what: str) -> OrchestratorError:
             code = printable(response.code)
             return no_credentials(f"{operation} answered {code}: {_said(response)}")
         # Without credentials no object fares better.
-        mapped.is_fatal, mapped.hint = True, CREDENTIALS_HINT
+        mapped.is_fatal = True
+        mapped.hint = CREDENTIALS_HINT if mapped.is_denial else mapped.hint
     return mapped
 
 

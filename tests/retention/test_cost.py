@@ -265,6 +265,19 @@ def test_executions_are_added_up_by_any_group(cli: RunCommand, several: list[str
     assert groups_of(cli, "class") == {"STANDARD": 4}
 
 
+def test_an_execution_that_cannot_be_read_is_told_and_counted_in_the_total(
+    scene: Scene, several: list[str]
+) -> None:
+    record = f"{several[0]}/metadata.json$"
+    scene.recorder.inject(Answer(403, "AccessDenied"), "GetObject", key=record, times=None)
+    result = scene.cli("cost", "--json", "--by", "suite", *WINDOW).expect(3)
+    *groups, total = result.json_lines()
+    assert {one["group"]: one["executions"] for one in groups}["smoke"] == 1
+    assert total["executions"] == 4
+    assert f"warning: {several[0]}: " in result.err
+    assert "error: 1 execution could not be read\n" in result.err
+
+
 def test_names_from_outside_are_harmless(cli: RunCommand, several: list[str]) -> None:
     text = cli("cost", "--by", "suite", *WINDOW).ok()
     assert "\x1b" not in text.out + text.err

@@ -46,8 +46,9 @@ if TYPE_CHECKING:
         ),
         Example("your own prices", "orchestrator cost --prices prices.toml --region eu-central-1"),
     ),
-    exit_codes=(0, 2, 4, 5, 7, 9),
+    exit_codes=(0, 2, 3, 4, 5, 7, 9),
     exit_meanings={
+        3: "some executions could not be read; each is named, and counted in the total alone",
         4: "no such execution, bucket or inventory",
         7: "integrity: the inventory does not match its checksum",
     },
@@ -109,6 +110,8 @@ def cost(app: App, options: CostOptions) -> None:
     """
     from orchestrator_cli.cli.commands.cost import source
     from orchestrator_cli.cli.commands.cost.report import Report, choose_prices
+    from orchestrator_cli.cli.output import human_count
+    from orchestrator_cli.core.base.errors import OrchestratorError, PartialFailureError
     from orchestrator_cli.core.retention.usage_source import UsageSource
 
     options.check()
@@ -119,8 +122,12 @@ def cost(app: App, options: CostOptions) -> None:
     usage_source = UsageSource(store, inventory, now, app.messages.warn, ahead)
     report = Report(app, options, prices, usage_source.rules)
     ids, since = source.resolve_ids(app, options, store), source.window_start(options, now)
-    _print_groups(app, options, store, report, usage_source.read(ids, since, options.until))
+    usages, unread = usage_source.read(ids, since, options.until), list[OrchestratorError]()
+    _print_groups(app, options, store, report, usages, unread)
     report.end(usage_source.inventory_time)
+    if unread:
+        count = human_count(len(unread), "execution")
+        raise PartialFailureError(f"{count} could not be read", hint=unread[0].hint)
 
 
 def _print_groups(
@@ -129,6 +136,7 @@ def _print_groups(
     store: ArtifactStore | None,
     report: Report,
     usages: Iterator[ExecutionUsage],
+    unread: list[OrchestratorError],
 ) -> None:
     from orchestrator_cli.core.retention.usage import sum_groups
 
@@ -146,7 +154,7 @@ def _print_groups(
                 progress.add_bytes(usage.size_bytes)
                 yield execution_id, usage
 
-        groups = sum_groups(_named(app, options, store, counted()))
+        groups = sum_groups(_named(app, options, store, counted(), unread))
     for name in sorted(groups, key=lambda name: (name is None, name or "")):
         report.print_group(name, groups[name])
 
@@ -156,12 +164,15 @@ def _named(
     options: CostOptions,
     store: ArtifactStore | None,
     usages: Iterator[ExecutionUsage],
+    unread: list[OrchestratorError],
 ) -> Iterator[tuple[str | None, Usage]]:
-    """Yield the usages, each with the name of its group."""
+    """Yield the usages, each with the name of its group; the errors of others go to `unread`."""
     from orchestrator_cli.core.retention.usage import label_by_field
 
     def warn(execution_id: str, error: OrchestratorError) -> None:
         app.messages.warn(f"{execution_id}: {error.message}")
+        # One that is not valid, or has no record, has no name either.
+        unread.extend([error] if error.is_inconclusive else [])
 
     if store is None or options.field is None:
         for _, usage in usages:

@@ -14,6 +14,7 @@ from orchestrator_cli.core.base.errors import (
     IntegrityError,
     OrchestratorError,
     PartialFailureError,
+    forget_frames,
 )
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.operations.request import Operation
@@ -272,6 +273,7 @@ def failed(
     item: PlannedFile, error: OrchestratorError, count: TransferStats = NO_BYTES
 ) -> UploadResult:
     """Return the result for a file that could not be stored, though parts of it may have been."""
+    forget_frames(error)
     return UploadResult(
         item.source,
         item.path,

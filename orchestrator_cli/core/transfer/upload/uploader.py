@@ -184,6 +184,7 @@ class Uploader:
             self._engine.held_bytes -= item.size_bytes
         sent = len(data) if outcome is PutOutcome.CREATED else 0
         self._engine.on_bytes(sent)
+        self._engine.on_stored()
         return done(item, len(data), outcome, checksum, TransferStats(0, sent))
 
     def _seen_etag(self, key: str) -> Operation[str | None]:

@@ -7,9 +7,12 @@ from typing import Any
 
 import pytest
 
+from orchestrator_cli.core.base.errors import AccessError
 from orchestrator_cli.core.executions.keys import metadata_key
+from orchestrator_cli.core.executions.record.repository import read_executions
 from orchestrator_cli.core.executions.record.status_probe import find_running
 from tests.support.commands.running import RunCommand
+from tests.support.proxy.faults import access_denied
 from tests.support.scene import Scene
 from tests.support.stored.engine import open_store
 
@@ -65,3 +68,13 @@ def test_what_is_no_record_is_not_running(scene: Scene, execution: str, content:
 
 def test_an_execution_that_is_not_there_is_not_running(bucket: str) -> None:
     assert not find_running(open_store(bucket), "01J00000000000000000000000")
+
+
+def test_the_error_of_a_record_that_cannot_be_read_holds_no_request(
+    scene: Scene, execution: str
+) -> None:
+    """A list of very many executions may keep one for each."""
+    scene.recorder.inject(access_denied(), "GetObject", key="metadata.json")
+    ((_, found),) = read_executions(open_store(scene.bucket), [execution])
+    assert isinstance(found, AccessError)
+    assert found.__traceback__ is None

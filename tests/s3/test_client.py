@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+import gc
+import weakref
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -24,6 +27,7 @@ from orchestrator_cli.core.http.transport import (
 from orchestrator_cli.core.s3.operations.request import (
     Operation,
     S3Request,
+    SignedBody,
     Sink,
     fetch,
     http_request,
@@ -86,6 +90,41 @@ def test_what_is_final_is_thrown_into_the_operation() -> None:
 
     client, _ = canned([NOT_FOUND, answer(b"second")])
     assert client.run(first_of("a", "b")) == b"second"
+
+
+class Held:
+    """The body of a request, of which is known whether it still exists."""
+
+    size_bytes = 0
+
+    def read(self, size: int, /) -> bytes:
+        return b""
+
+    def rewind(self) -> None:
+        pass
+
+
+@pytest.mark.parametrize("fail", [lambda: BUSY, broken, lambda: NOT_FOUND])
+def test_what_has_failed_is_not_kept_by_its_error(
+    fail: Callable[[], Response | TransportError],
+) -> None:
+    """Hundreds of requests that are throttled would else keep their bodies until a collection."""
+    held: list[weakref.ref[Held]] = []
+
+    def send() -> Operation[None]:
+        body = Held()
+        held.append(weakref.ref(body))
+        with contextlib.suppress(NotFoundError):
+            yield get(body=SignedBody(body, 0, "0" * 64))
+
+    gc.disable()
+    try:
+        client, transport = canned([fail(), answer()])
+        client.run(send())
+        transport.requests.clear()
+        assert held[0]() is None
+    finally:
+        gc.enable()
 
 
 def test_a_response_that_is_not_believed_is_asked_for_again() -> None:

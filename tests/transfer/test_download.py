@@ -78,6 +78,8 @@ def download(
         files = select_files(store, EXECUTION_ID, [])
         place = DownloadDirectory(target)
         summary = Downloader(engine, store, place, results.append, overwrite).run(files)
+    # It would hold what was received.
+    assert not any(result.error.__traceback__ for result in results if result.error)
     return summary, {Path(result.path).name: result for result in results}
 
 

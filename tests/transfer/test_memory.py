@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import re
 import resource
 import subprocess
 import sys
 import threading
+import tracemalloc
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,10 +24,12 @@ from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
+from orchestrator_cli.core.transfer.upload.plan import PlannedFile
+from orchestrator_cli.core.transfer.upload.uploader import Uploader, UploadHooks
 from tests.support.commands.running import Argument, Processes, RunCommand
 from tests.support.proxy import faults
 from tests.support.proxy.proxy import Proxy, run_proxy
-from tests.support.scene import write_tree
+from tests.support.scene import Scene, write_tree
 from tests.support.stored.engine import (
     MIB,
     PART,
@@ -110,6 +114,34 @@ def test_large_files_take_bounded_memory_up_and_down(
     assert peak < LIMIT, peak
     sizes = [path.stat().st_size for path in target.rglob("*.bin")]
     assert sorted(sizes) == [PART] * 20 + [20 * PART]
+
+
+def test_what_failed_of_many_files_is_not_kept(scene: Scene) -> None:
+    """An error holds the frames that it came through, and they the bytes of the file."""
+    size, count = MIB // 4, 60
+    tree = scene.write_tree({f"{n}.bin": content(size, n) for n in range(count)})
+    plan = [
+        PlannedFile(
+            str(tree / f"{n}.bin"),
+            f"artifacts/custom/{n}",
+            key_of(str(n)),
+            size,
+            "text/plain",
+            NamedFile(tree / f"{n}.bin"),
+        )
+        for n in range(count)
+    ]
+    scene.recorder.inject(faults.access_denied(), "PutObject", times=None)
+    store = open_store(scene.bucket)
+    tracemalloc.start()
+    try:
+        with TransferEngine(store.connection, 4) as engine:
+            summary = Uploader(engine, DirectTarget(store), UploadHooks()).run(plan)
+        gc.collect()
+        assert len(summary.failures) == count
+        assert tracemalloc.get_traced_memory()[0] < count * size / 2
+    finally:
+        tracemalloc.stop()
 
 
 def test_fifteen_hundred_files_take_the_memory_and_descriptors_of_a_hundred(

@@ -22,6 +22,7 @@ from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.parts import multipart_session
 from orchestrator_cli.core.transfer.upload.parts import multipart_upload as resume_module
 from orchestrator_cli.core.transfer.upload.parts.multipart_upload import MultipartUploader
+from orchestrator_cli.runner.upload.connections import RunConnections, UploadProgress
 from tests.support.commands.small_scale import PART_BYTES as PART
 from tests.support.proxy import faults
 from tests.support.proxy.proxy import Proxy
@@ -166,6 +167,24 @@ def test_bytes_count_as_they_are_sent_and_not_twice(scene: Scene, big: Path) -> 
         with pytest.raises(AccessError):
             upload.run()
     assert (sum(told), max(told) > 0) == (0, True)
+
+
+def test_bytes_that_do_not_arrive_are_no_sign_of_life_to_a_run(scene: Scene, big: Path) -> None:
+    """By that, `run` tells whether S3 takes anything, and how long to wait for it."""
+    store = open_store(scene.bucket)
+    runs = RunConnections(lambda retries: store, UploadProgress())
+
+    def upload() -> None:
+        with runs.stream_engine(store) as engine, local_file(big) as source:
+            MultipartUploader(engine, DirectTarget(store), source, KEY, "text/plain").run()
+
+    scene.recorder.inject(faults.access_denied(), "UploadPart", times=None)
+    with pytest.raises(AccessError):
+        upload()
+    assert not runs.progress.s3_reachable
+    scene.recorder.heal()
+    upload()
+    assert runs.progress.s3_reachable
 
 
 def test_the_same_file_again_sends_nothing(scene: Scene, big: Path) -> None:

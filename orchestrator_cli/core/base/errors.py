@@ -189,3 +189,14 @@ class suppress_unless_fatal(contextlib.suppress):  # noqa: N801 - used as contex
         trace: TracebackType | None,
     ) -> bool:
         return not getattr(error, "is_fatal", False) and super().__exit__(kind, error, trace)
+
+
+def forget_frames(error: BaseException) -> None:
+    """Drop the tracebacks of an error that is kept as a result, and of its causes.
+
+    The frames in them hold what failed, such as the bytes of a file.
+    """
+    left: BaseException | None = error
+    while left is not None and left.__traceback__ is not None:
+        left.__traceback__ = None
+        left = left.__cause__ or left.__context__

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import NoReturn, Self, TypeVar
+from typing import Self, TypeVar
 
 from orchestrator_cli.core.base.cancellation import CancelToken, current_token, run_cancellable
 from orchestrator_cli.core.base.errors import InterruptedByUser, OrchestratorError, UnavailableError
@@ -163,6 +163,13 @@ class Attempts:
 
     def wait_after(self, error: OrchestratorError) -> float:
         """Return how many seconds to wait before the next try. Raises a final error."""
+        seconds = self.seconds_after(error)
+        if seconds is None:
+            raise error
+        return seconds
+
+    def seconds_after(self, error: OrchestratorError) -> float | None:
+        """Return how many seconds to wait before the next try; None where the error is final."""
         now = self._policy.clock()
         if not self._failures:
             self._failed_at = now
@@ -180,6 +187,7 @@ class Attempts:
         patience_left = self._policy.patience_seconds - (now - since)
         if not self._is_worth_another(error, patience_left):
             self._give_up(error)
+            return None
         if self._policy.on_retry is not None:
             self._policy.on_retry(error)
         seconds = self._wait_seconds(error, max(0.0, patience_left))
@@ -229,7 +237,7 @@ class Attempts:
             return False
         return error.retryable or self._policy.recover(error)
 
-    def _give_up(self, error: OrchestratorError) -> NoReturn:
+    def _give_up(self, error: OrchestratorError) -> None:
         if not error.retryable:
             # "There is none" is an answer too.
             self._policy.progress.heard_at = self._policy.clock()
@@ -238,7 +246,6 @@ class Attempts:
         if self._throttling is not None:
             self._throttling.given_up += 1
             self._throttling.until = self._policy.clock()
-        raise error
 
     def _wait_seconds(self, error: OrchestratorError, patience_left: float) -> float:
         asked_for = error.retry_after_seconds or 0.0

@@ -69,7 +69,8 @@ class TransferEngine:
     Operations add to `held_bytes` what they hold in memory: above the limit no other one begins.
     `concurrency` is the most requests in flight; how many there are depends on what that brings.
     `on_bytes` is called, from several threads, with the bytes just sent or received, `on_spared`
-    with those that an earlier run has moved.
+    with those that an earlier run has moved. Bytes that are sent need not arrive: `on_stored` is
+    called where S3 has just said that it has some.
     """
 
     def __init__(
@@ -80,10 +81,12 @@ class TransferEngine:
         memory: MemoryLimiter | None = None,
         observer: UploadObserver | None = None,
         on_spared: Callable[[int], None] = lambda size_bytes: None,
+        on_stored: Callable[[], None] = lambda: None,
     ) -> None:
         self.connection = connection
         self.on_bytes = on_bytes
         self.on_spared = on_spared
+        self.on_stored = on_stored
         self.observer = observer or IgnoringObserver()
         self.buffers = BufferPool(BASE_PART_BYTES)
         # For parts that are only hashed: the first of each file is, beside all that `parts` limits.

@@ -38,7 +38,7 @@ class UploadProgress:
         """Count the time without progress from now."""
         self.last_at = self._clock()
 
-    def advance(self, size_bytes: int = 0) -> None:
+    def advance(self) -> None:
         """Note that S3 has just taken something."""
         self._failures_in_a_row = 0
         self.storage_down = False
@@ -111,7 +111,7 @@ class RunConnections:
 
     def stream_engine(self, store: ArtifactStore) -> TransferEngine:
         """Return an engine for a stream, which `count` counts once it is stored."""
-        return TransferEngine(store.connection, _CONCURRENCY, self.progress.advance)
+        return TransferEngine(store.connection, _CONCURRENCY, on_stored=self.progress.advance)
 
     def count(self, result: UploadResult) -> None:
         """Count a file that was sent by a `stream_engine`."""

@@ -26,7 +26,11 @@ class Canned:
         self.requests.append(request)
         answer = self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if isinstance(answer, Exception):
-            raise answer
+            try:
+                raise answer
+            finally:
+                # It must not hold itself, by its traceback.
+                del answer
         if request.sink is not None and answer.status < 300:
             request.sink(answer.body)
             return Response(answer.status, answer.headers, b"", answer.seconds)

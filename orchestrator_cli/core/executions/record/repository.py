@@ -13,6 +13,7 @@ from orchestrator_cli.core.base.errors import (
     NotFoundError,
     OrchestratorError,
     UsageError,
+    forget_frames,
     suppress_unless_fatal,
 )
 from orchestrator_cli.core.executions.keys import MAX_METADATA_READ_BYTES, metadata_key
@@ -89,6 +90,7 @@ def read_or_error(
     except OrchestratorError as error:
         if error.is_fatal:
             raise
+        forget_frames(error)
         is_missing = isinstance(error, NotFoundError)
         return execution_id, no_such_execution(store, execution_id) if is_missing else error
 

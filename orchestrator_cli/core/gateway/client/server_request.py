@@ -133,7 +133,11 @@ def parse_response(response: Response, what: str, base_url: str) -> dict[str, An
         return record
     error = _problem(response, record, what, base_url)
     error.retry_after_seconds = retry_after(response) if error.retryable else None
-    raise error
+    try:
+        raise error
+    finally:
+        # It would hold itself, and all that its traceback does.
+        del error
 
 
 def _problem(response: Response, record: Any, what: str, base_url: str) -> OrchestratorError:

@@ -54,7 +54,11 @@ class EasyTransport:
                     raise Cancelled
                 for completion in driver.step():
                     if completion.error is not None:
-                        raise completion.error
+                        try:
+                            raise completion.error
+                        finally:
+                            # Held here, it would hold the request until a collection.
+                            del completion
                     if completion.response is not None:
                         return completion.response
 

@@ -84,11 +84,13 @@ class OperationRunner:
         `on_throttled` is called where the server asks for fewer requests.
         """
         answer: object = None
-        failure: Exception | None = None
+        # In no variable of its own: an error holds the frames that it came through, and so the
+        # requests and their bodies; if one of these held it, all would stay until a collection.
+        failures: list[Exception] = []
         with contextlib.closing(operation):
             while True:
                 try:
-                    step = operation.throw(failure) if failure else operation.send(answer)
+                    step = operation.throw(failures.pop()) if failures else operation.send(answer)
                 except StopIteration as end:
                     return cast("T", end.value)
                 except NotS3Error as error:
@@ -96,14 +98,14 @@ class OperationRunner:
                         error.name_peer(answer.peer)
                     raise
                 # A failure is not about the response before, whose sender may be another.
-                answer = failure = None
+                answer = None
                 try:
                     if isinstance(step, self._request_types):
                         answer = yield from self._send(step, on_throttled)
                     else:
                         answer = yield cast("Sleep | Waitable", step)
                 except Exception as error:  # noqa: BLE001 - the operation decides
-                    failure = error
+                    failures.append(error)
 
     def _send(
         self, request: OperationRequest, on_throttled: Callable[[], object] | None
@@ -113,15 +115,16 @@ class OperationRunner:
             while True:
                 try:
                     return (yield from self._try(request))
-                except OrchestratorError as error:
-                    failure = error
-                if failure.is_throttled and on_throttled is not None:
-                    on_throttled()
-                if failure.retryable and request.before_retry is not None:
-                    yield from self.task(request.before_retry(failure), on_throttled)
-                seconds = self._wait_after(request, failure, attempts)
-                if attempts.is_one_of_many and on_throttled is not None:
-                    on_throttled()
+                except OrchestratorError as failure:
+                    if failure.is_throttled and on_throttled is not None:
+                        on_throttled()
+                    if failure.retryable and request.before_retry is not None:
+                        yield from self.task(request.before_retry(failure), on_throttled)
+                    seconds = self._seconds_after(request, failure, attempts)
+                    if seconds is None:
+                        raise
+                    if attempts.is_one_of_many and on_throttled is not None:
+                        on_throttled()
                 yield Sleep(seconds)
 
     def _try(self, request: OperationRequest) -> Task[Any]:
@@ -133,29 +136,31 @@ class OperationRunner:
             except NotS3Error as error:
                 error.name_peer(response.peer)
                 raise
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001 - raised again, by another name where it has one
             mapped = map_request_error(error, request.what)
-            if mapped is error:
-                raise
-            raise mapped from error
+            try:
+                if mapped is error:
+                    raise
+                raise mapped from error
+            finally:
+                # This frame is one of those that it holds.
+                del mapped
         self._retry.note_progress(request.kind)
         self.min_latency_seconds = min(
             self.min_latency_seconds or response.seconds, response.seconds
         )
         return accepted
 
-    def _wait_after(
+    def _seconds_after(
         self, request: OperationRequest, failure: OrchestratorError, attempts: Attempts
-    ) -> float:
-        """Return how long to wait before the next try. Raises the failure where it is final."""
+    ) -> float | None:
+        """Return how long to wait before the next try; None where the failure is final."""
         if not request.is_retried:
-            raise failure
-        try:
-            return attempts.wait_after(failure)
-        except OrchestratorError:
-            if not failure.is_fatal:
-                _note_if_all_fail(failure, attempts)
-            raise
+            return None
+        seconds = attempts.seconds_after(failure)
+        if seconds is None and not failure.is_fatal:
+            _note_if_all_fail(failure, attempts)
+        return seconds
 
 
 def run_task(task: Task[T], transport: Transport, retry: RetryPolicy) -> T:

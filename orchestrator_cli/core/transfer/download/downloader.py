@@ -18,6 +18,7 @@ from orchestrator_cli.core.base.errors import (
     NotFoundError,
     OrchestratorError,
     PartialFailureError,
+    forget_frames,
 )
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.listings.executions import ListedFile
@@ -152,6 +153,7 @@ class Downloader:
             # A retry would meet the same link or file where a directory has to be.
             hint = _ELSEWHERE if isinstance(error, UnsafeFileError) else _SEE_TO_IT
             failure = CannotWriteError(reason, hint=hint)
+        forget_frames(failure)
         destination = self._directory.path / path
         return DownloadResult(path, destination, listed.size_bytes, None, error=failure)
 

@@ -14,6 +14,7 @@ from orchestrator_cli.core.base.errors import (
     IntegrityError,
     OrchestratorError,
     PartialFailureError,
+    forget_frames,
 )
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.s3.operations.request import Operation
@@ -183,6 +184,7 @@ class Uploader:
             self._engine.held_bytes -= item.size_bytes
         sent = len(data) if outcome is PutOutcome.CREATED else 0
         self._engine.on_bytes(sent)
+        self._engine.on_stored()
         return done(item, len(data), outcome, checksum, TransferStats(0, sent))
 
     def _seen_etag(self, key: str) -> Operation[str | None]:
@@ -272,6 +274,7 @@ def failed(
     item: PlannedFile, error: OrchestratorError, count: TransferStats = NO_BYTES
 ) -> UploadResult:
     """Return the result for a file that could not be stored, though parts of it may have been."""
+    forget_frames(error)
     return UploadResult(
         item.source,
         item.path,

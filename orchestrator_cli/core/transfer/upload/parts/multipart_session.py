@@ -126,6 +126,7 @@ class MultipartSession:
                 before.resumed_bytes + resumed_bytes, before.sent_bytes + sent_bytes
             )
         self._engine.on_spared(resumed_bytes)
+        self._engine.on_stored()
 
     def complete(
         self,

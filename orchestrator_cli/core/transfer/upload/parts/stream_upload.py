@@ -113,6 +113,7 @@ class StreamUpload:
             self._target.put_if_absent(self._key, data, self._content_type)
         )
         self._engine.on_bytes(len(data))
+        self._engine.on_stored()
         if outcome is PutOutcome.CREATED:
             self._watch(piece.part)(data)
             self.session.count = TransferStats(sent_bytes=len(data))
@@ -268,6 +269,7 @@ class StreamUpload:
         for piece in closing_each(pieces):
             self._digest(piece, with_md5=stored.checksum.algorithm == "md5")
             self._engine.on_bytes(piece.part.size_bytes)
+            self._engine.on_stored()
         return self._own_checksum(stored) == stored.checksum
 
     def _same_bytes(self, stored_size_bytes: int, pieces: Iterator[StreamPart]) -> bool:

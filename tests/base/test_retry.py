@@ -18,6 +18,7 @@ from orchestrator_cli.core.base.errors import (
     UnavailableError,
     UsageError,
 )
+from orchestrator_cli.core.base.request_progress import RequestProgress
 from orchestrator_cli.core.base.retry import Attempts, RetryPolicy
 from orchestrator_cli.core.s3.error_codes import EXPIRED_CODES
 from orchestrator_cli.core.s3.errors import map_exception
@@ -497,3 +498,22 @@ def test_a_server_that_drops_many_requests_is_asked_more_often_while_it_takes_ot
         for one in many[1:]:
             with pytest.raises(UnavailableError):
                 one.wait_after(BUSY)
+
+
+def test_a_request_may_end_while_another_thread_meets_a_failure_of_another_kind() -> None:
+    progress = RequestProgress()
+
+    class Interrupted:
+        """A request; whenever it is looked for, the other thread has its turn."""
+
+        kinds = 0
+
+        def __hash__(self) -> int:
+            Interrupted.kinds += 1
+            progress.fail("another", f"kind {Interrupted.kinds}", 0.0)
+            return 1
+
+    request = Interrupted()
+    progress.fail(request, "create", 0.0)
+    progress.end(request)
+    assert Interrupted.kinds > 2

@@ -54,7 +54,8 @@ class RequestProgress:
     def end(self, request: object) -> None:
         """Note that nobody waits for the response to a request any more."""
         self._waiting.pop(request, None)
-        for failing in self._failing.values():
+        # A copy, as other threads may meet the first failure of another kind.
+        for failing in [*self._failing.values()]:
             failing.discard(request)
 
     def fail(self, request: object, kind: str, now: float) -> None:

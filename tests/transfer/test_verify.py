@@ -8,9 +8,13 @@ from typing import Any
 
 import pytest
 
+from orchestrator_cli.core.base.errors import AccessError
+from orchestrator_cli.core.executions.record.repository import read_execution
+from orchestrator_cli.core.transfer.download.verify import verify_stored
 from tests.support.commands.running import Result, RunCommand
 from tests.support.proxy import faults
 from tests.support.scene import Scene, write_tree
+from tests.support.stored.engine import open_store
 from tests.support.stored.executions import make_id, put_metadata
 
 TREE: dict[str, bytes] = {
@@ -153,6 +157,16 @@ def test_one_object_that_cannot_be_looked_at_is_one_finding(
     if not options:
         local = scene.cli("verify", execution, tree, "--json").expect(3)
         assert findings(local) == findings(result)
+
+
+def test_what_could_not_be_looked_at_is_not_kept(scene: Scene, execution: str) -> None:
+    """Its error would hold 4 MiB of an object that is read, and that for each of many."""
+    scene.recorder.inject(faults.access_denied(), "GetObject", key="results.json$", times=None)
+    store = open_store(scene.bucket)
+    metadata = read_execution(store, execution).metadata
+    (error,) = [one.error for one in verify_stored(store, metadata, read_back=True) if one.error]
+    assert isinstance(error, AccessError)
+    assert error.__traceback__ is None
 
 
 def test_where_nothing_can_be_looked_at_the_exit_code_says_why(

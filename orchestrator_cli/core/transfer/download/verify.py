@@ -7,7 +7,7 @@ from enum import StrEnum
 from functools import partial
 from typing import NamedTuple
 
-from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError
+from orchestrator_cli.core.base.errors import IntegrityError, OrchestratorError, forget_frames
 from orchestrator_cli.core.base.text import printable
 from orchestrator_cli.core.executions.keys import METADATA_NAME
 from orchestrator_cli.core.executions.listings.executions import list_files
@@ -102,6 +102,7 @@ def _or_error(
     except OrchestratorError as error:
         if error.is_fatal:
             raise
+        forget_frames(error)
         return VerifyResult(path, Finding.UNREADABLE, error.message, size_bytes, error=error)
 
 

@@ -11,7 +11,6 @@ import contextlib
 import threading
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from orchestrator_cli.core.base.errors import AccessError, OrchestratorError, UsageError
@@ -25,7 +24,7 @@ if TYPE_CHECKING:
 # Longer than any role or presigned URL lasts.
 _LONGEST_SECONDS = 8 * 24 * 3600
 # What comes of an answer that has another form than credentials have.
-_OF_ANOTHER_FORM = (LookupError, TypeError, AttributeError, UnicodeError, JSONDecodeError)
+_OF_ANOTHER_FORM = (LookupError, TypeError, AttributeError, UnicodeError)
 
 
 class Credentials(NamedTuple):
@@ -214,7 +213,10 @@ def _is_refreshable(found: Any) -> bool:
 
 
 def _explained(error: Exception) -> Exception:
-    if isinstance(error, _OF_ANOTHER_FORM):
+    # Loaded here, as no command needs it to print a log.
+    from json import JSONDecodeError
+
+    if isinstance(error, (*_OF_ANOTHER_FORM, JSONDecodeError)):
         return no_credentials("what provides them answered something else")
     mapped = map_exception(error, "credentials")
     if isinstance(mapped, OSError):

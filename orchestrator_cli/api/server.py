@@ -16,6 +16,7 @@ from h11 import LocalProtocolError
 from hypercorn.asyncio import serve
 from hypercorn.config import Config, Sockets
 
+from orchestrator_cli.api.cores import share_one_core
 from orchestrator_cli.api.guard.anonymous_clients import AnonymousClients, ListeningSocket
 from orchestrator_cli.api.guard.exchange import ConnectionEndedError
 from orchestrator_cli.api.guard.limits import MAX_HEADER_BYTES, UNACKNOWLEDGED_SECONDS
@@ -68,6 +69,7 @@ def serve_app(
 ) -> None:
     """Serve until SIGTERM or Ctrl-C, then finish the requests that have begun."""
     _raise_open_files_limit()
+    share_one_core()
     # Modules stay loaded, so the garbage collector need not visit their objects again.
     gc.collect()
     gc.freeze()

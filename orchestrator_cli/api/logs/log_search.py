@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
 
+from orchestrator_cli.api.cores import on_every_core
 from orchestrator_cli.api.logs.final_log import FinalLog
 from orchestrator_cli.api.logs.log_bytes import MAX_READ_BYTES, LogSource
 from orchestrator_cli.core.base.quantities import MIB
@@ -67,6 +68,10 @@ class LogSearch:
         """Return the next records; an empty list after the last one."""
         if self._left < 0:
             return []
+        with on_every_core():
+            return self._step()
+
+    def _step(self) -> list[dict[str, Any]]:
         records: list[dict[str, Any]] = []
         first = self._offset
         for block in self._blocks:

@@ -19,7 +19,7 @@ import pytest
 from orchestrator_cli.core.base.errors import AccessError
 from orchestrator_cli.core.base.memory_limiter import MemoryLimiter
 from orchestrator_cli.core.files.tree import NamedFile
-from orchestrator_cli.core.s3.part_plan import plan_parts
+from orchestrator_cli.core.s3.part_plan import Part, plan_parts
 from orchestrator_cli.core.transfer.engine import TransferEngine
 from orchestrator_cli.core.transfer.upload.direct_target import DirectTarget
 from orchestrator_cli.core.transfer.upload.local_file import LocalFile
@@ -244,6 +244,31 @@ def test_bytes_in_memory_are_bounded_by_the_budget(
     assert buffers.made <= 2
     # All of it has been given back, once.
     assert budget.held == 0
+
+
+def test_the_buffers_of_small_parts_are_given_back_where_parts_have_grown(
+    scene: Scene, tmp_path: Path
+) -> None:
+    """Those of a file of 50 GiB would stay beside what its larger parts take."""
+    path = tmp_path / "big.bin"
+    path.write_bytes(content(12 * PART))
+    sizes = [PART] * 4 + [2 * PART] * 4
+    plan = [Part(n + 1, sum(sizes[:n]), size) for n, size in enumerate(sizes)]
+    store = open_store(scene.bucket)
+    with (
+        TransferEngine(store.connection, 16, memory=MemoryLimiter(2 * PART)) as engine,
+        LocalFile(NamedFile(path), path) as source,
+    ):
+        engine.buffers = buffers = CountedBuffers(PART)
+        key = key_of("big.bin")
+        upload = MultipartUploader(engine, DirectTarget(store), source, key, "text/plain")
+        upload.plan = {part.number: part for part in plan}
+        upload.run()
+        made = buffers.made
+        buffers.get()
+    assert scene.recorder.count("UploadPart") == 8
+    # None was left that could be lent once more.
+    assert 0 < made < buffers.made
 
 
 def test_stored_parts_are_hashed_without_the_buffers_that_are_sent_from(

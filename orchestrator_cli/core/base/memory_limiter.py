@@ -92,3 +92,7 @@ class BufferPool:
     def put(self, buffer: bytearray) -> None:
         """Return a buffer to the pool once nobody uses it any more."""
         self._free.append(buffer)
+
+    def clear(self) -> None:
+        """Give the memory of the buffers back that nobody uses."""
+        self._free.clear()

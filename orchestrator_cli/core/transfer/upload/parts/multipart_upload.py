@@ -115,11 +115,7 @@ class MultipartUploader:
         return part is not None and part.size_bytes == stored.size_bytes
 
     def _part_matches(self, stored: StoredPart) -> bool:
-        part, with_md5 = self.plan[stored.number], stored.sha256 is None
-        with self.engine.read_buffers.lent() as buffer:
-            source = LentBufferReader(self.source, buffer)
-            digests = self._checksums.compute(part, source, part.offset_bytes, with_md5)
-        return holds(stored, digests)
+        return holds(stored, self._digest(self.plan[stored.number], stored.sha256 is None))
 
     # --- sending what is missing ---------------------------------------------------------
 
@@ -137,6 +133,8 @@ class MultipartUploader:
     def _send(self, upload_id: str, part: Part, reservation: MemoryReservation) -> StoredPart:
         with_md5 = not self.target.verifies_sha256
         if part.size_bytes > BASE_PART_BYTES:
+            # From here on, no part of this file takes one.
+            self.engine.buffers.clear()
             digests = self._digest(part, with_md5)
             source = FilePartReader(self.source, part, reservation)
             return self.session.send(upload_id, part, source, digests)
@@ -148,7 +146,9 @@ class MultipartUploader:
             body.release()
 
     def _digest(self, part: Part, with_md5: bool) -> PartDigests:
-        return self._checksums.compute(part, self.source, part.offset_bytes, with_md5)
+        with self.engine.read_buffers.lent() as buffer:
+            source = LentBufferReader(self.source, buffer)
+            return self._checksums.compute(part, source, part.offset_bytes, with_md5)
 
     def _own_checksum(self, stored: StoredChecksum) -> Checksum:
         own = None

@@ -193,7 +193,8 @@ def test_the_same_file_again_sends_nothing(scene: Scene, big: Path) -> None:
     outcome, upload = run(scene.bucket, big)
     assert outcome is PutOutcome.IDENTICAL
     assert scene.recorder.request_bytes() == 0
-    assert scene.recorder.operations().keys() == {"HeadObject", "ListMultipartUploads"}
+    # Unfinished uploads are looked for at the same time, unless that has not begun by the end.
+    assert scene.recorder.operations().keys() - {"ListMultipartUploads"} == {"HeadObject"}
     count = upload.session.count
     assert (count.sent_bytes, count.resumed_bytes) == (0, 0)
 

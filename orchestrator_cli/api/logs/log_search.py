@@ -55,7 +55,6 @@ class LogSearch:
     """
 
     def __init__(self, log: LogSource, query: SearchQuery) -> None:
-        self._query = query
         self._pattern = query.pattern()
         first = log.read(query.start, 0)
         self._size = first.size_bytes
